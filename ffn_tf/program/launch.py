@@ -1,0 +1,45 @@
+"""How a program starts and ends: one clear error, or one closing line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import os
+import sys
+
+from absl import app
+
+# What our own checks raise for input that cannot work. Anything else is a
+# defect of ours and keeps its traceback.
+INPUT_ERRORS = (ValueError, OSError, NotImplementedError)
+
+
+def start(main: Callable[[list[str]], None]) -> None:
+    """Runs `main` under absl; an input error becomes one line and exit 1.
+
+    `FFN_TRACEBACK=1` in the environment keeps the traceback.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def checked(argv: list[str]) -> None:
+        if len(argv) > 1:
+            raise app.UsageError(
+                f"Unexpected argument {argv[1]!r}: options are given as "
+                f"--name=value."
+            )
+        try:
+            main(argv)
+        except INPUT_ERRORS as error:
+            if os.environ.get("FFN_TRACEBACK"):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    app.run(checked)
+
+
+def finish(wrote: str, next_command: str = "") -> None:
+    """The closing line: what was written where, and what to run next."""
+    line = f"Wrote {wrote}."
+    if next_command:
+        line += f" Next: {next_command}"
+    print(line, flush=True)

@@ -1,0 +1,112 @@
+"""Flags made from a frozen dataclass, so that a default is written once.
+
+    @dataclasses.dataclass(frozen=True)
+    class Options:
+        image: str = program.option(help="address of the EM volume")
+        radius_zyx: tuple[int, int, int] = program.option((8, 8, 8), help="...")
+
+    program.define_flags(Options)            # at import, in the program only
+    options = program.from_flags(Options)    # in main
+
+A field without a default is a required flag. The type of a field decides the
+flag: str, int, float, bool, `X | None`, `tuple[int, int, int]` (three
+comma-separated integers), `tuple[str, ...]` (a comma-separated list), and
+str with `choices=` (an enum).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, TypeVar
+
+from absl import flags
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,  # noqa: A002 (absl's own name)
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that becomes the flag of the same name."""
+    metadata = {"help": help, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _plain_type(annotation: Any) -> Any:
+    """`X` of `X | None`; anything else unchanged."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        rest = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return rest[0]
+    return annotation
+
+
+def _define(field: dataclasses.Field[Any], annotation: Any) -> None:
+    name, meta = field.name, field.metadata
+    missing = field.default is dataclasses.MISSING
+    default = None if missing else field.default
+    plain = _plain_type(annotation)
+    if meta["choices"]:
+        flags.DEFINE_enum(name, default, list(meta["choices"]), meta["help"])
+    elif plain is bool:
+        flags.DEFINE_bool(name, default, meta["help"])
+    elif plain is int:
+        flags.DEFINE_integer(name, default, meta["help"])
+    elif plain is float:
+        flags.DEFINE_float(name, default, meta["help"])
+    elif plain is str:
+        flags.DEFINE_string(name, default, meta["help"])
+    elif typing.get_origin(plain) is tuple:
+        text = None if default is None else [str(v) for v in default]
+        flags.DEFINE_list(name, text, meta["help"])
+        item, *rest = typing.get_args(plain)
+        if rest != [Ellipsis]:
+            _validate_tuple(name, item, 1 + len(rest))
+    else:
+        raise TypeError(f"{name}: no flag is made of type {annotation}.")
+    if missing:
+        flags.mark_flag_as_required(name)
+
+
+def _validate_tuple(name: str, item: type, length: int) -> None:
+    def is_valid(values: list[str] | None) -> bool:
+        if values is None:
+            return True
+        try:
+            return len([item(value) for value in values]) == length
+        except ValueError:
+            return False
+
+    flags.register_validator(
+        name,
+        is_valid,
+        message=f"expected {length} comma-separated {item.__name__} values",
+    )
+
+
+def define_flags(options: type) -> None:
+    """Defines one absl flag for each field of the dataclass `options`."""
+    annotations = typing.get_type_hints(options)
+    for field in dataclasses.fields(options):
+        if "help" in field.metadata:
+            _define(field, annotations[field.name])
+
+
+def from_flags(options: type[T]) -> T:
+    """The dataclass `options` filled from the parsed flags."""
+    annotations = typing.get_type_hints(options)
+    values = {}
+    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+        if "help" not in field.metadata:
+            continue
+        value = flags.FLAGS[field.name].value
+        plain = _plain_type(annotations[field.name])
+        if value is not None and typing.get_origin(plain) is tuple:
+            item = typing.get_args(plain)[0]
+            value = tuple(item(v) for v in value)
+        values[field.name] = value
+    return options(**values)

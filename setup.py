@@ -1,0 +1,63 @@
+"""Packaging: `pip install -e ".[cpu]"`, or `".[gpu]"` where there is a GPU."""
+
+import setuptools
+
+# TensorFlow has two builds of one package that must not be installed
+# together, so the choice is an extra; the Makefile makes it for you.
+TENSORFLOW = {
+    "cpu": ["tensorflow-cpu>=2.20,<2.22"],
+    "gpu": ["tensorflow[and-cuda]>=2.20,<2.22"],
+}
+
+setuptools.setup(
+    name="ffn-tf",
+    version="0.1.0",
+    description=(
+        "Flood-filling networks and SegCLR for connectomics: "
+        "from an EM volume to a segmentation and typed neurites."
+    ),
+    long_description=open("README.md", encoding="utf-8").read(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["ffn_tf*", "segclr*"]),
+    package_data={"ffn_tf": ["py.typed"]},
+    install_requires=[
+        "absl-py>=2",
+        "cloud-volume>=12",
+        "connected-components-3d>=3.20",
+        "edt>=3",
+        "fastremap>=1.15",
+        "h5py>=3.11",
+        "keras>=3.10",
+        "numpy>=2",
+        "openvino>=2025.2; platform_machine == 'x86_64'",
+        "pillow>=11",
+        "protobuf>=6.31",
+        "pyyaml>=6",
+        "scikit-image>=0.25",
+        "scipy>=1.14",
+        "tensorstore>=0.1.75",
+        "tifffile>=2025.1",
+        "tqdm>=4.66",
+    ],
+    extras_require=TENSORFLOW
+    | {
+        "dev": [
+            "hypothesis>=6",
+            "mypy>=1.15",
+            "pytest>=8",
+            "pytest-timeout>=2",
+            "pytest-xdist>=3",
+            "ruff>=0.11",
+            "types-PyYAML",
+            "types-protobuf",
+            "types-tqdm",
+        ],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+)
