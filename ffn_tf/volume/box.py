@@ -158,15 +158,16 @@ class Box:
         base = triple(origin, "origin")
         return Box(
             triple(
-                b + (s - b) // c * c
-                for s, b, c in zip(self.start, base, step)
+                b + (s - b) // c * c for s, b, c in zip(self.start, base, step)
             ),
             triple(
                 b - (b - e) // c * c for e, b, c in zip(self.end, base, step)
             ),
         )
 
-    def scaled(self, numerator: Iterable[int], denominator: Iterable[int]) -> Box:
+    def scaled(
+        self, numerator: Iterable[int], denominator: Iterable[int]
+    ) -> Box:
         """In voxels of another scale, grown to whole voxels there.
 
         One voxel here is `numerator / denominator` voxels there, zyx.

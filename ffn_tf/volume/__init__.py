@@ -1,0 +1,29 @@
+"""The only room that knows storage: every volume, whatever its format.
+
+    Box, VolumeInfo, Volume      what a region, a volume's face, a volume is
+    open, create, from_array     how to get one
+    grid                         boxes cut into boxes
+    address                      the strings that name volumes
+    labels                       objects: renumbered, split into parts, dusted
+    files                        files that appear whole or not at all
+
+Everything is zyx, half-open, in voxels; lengths are in nanometres.
+"""
+
+from ffn_tf.volume import address, files, grid, labels
+from ffn_tf.volume.box import Box
+from ffn_tf.volume.source import VolumeInfo
+from ffn_tf.volume.store import Volume, create, from_array, open
+
+__all__ = [
+    "Box",
+    "Volume",
+    "VolumeInfo",
+    "address",
+    "create",
+    "files",
+    "from_array",
+    "grid",
+    "labels",
+    "open",
+]

@@ -1,0 +1,174 @@
+"""Volumes that are numpy arrays: in memory, `.npy` files, `.npz` archives.
+
+A `.npy` file is mapped, not loaded. It knows nothing but voxels, so a volume
+that we create carries the rest in `FILE.npy.json` beside it. An array of an
+`.npz` archive is loaded whole, without its neighbours, and is read-only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import json
+import os
+from typing import Any
+import zipfile
+
+import numpy as np
+
+from ffn_tf.volume import files
+from ffn_tf.volume.address import Address
+from ffn_tf.volume.box import Box
+from ffn_tf.volume.source import VolumeInfo
+
+# An array has no chunks; this is what is read or written in one go.
+_CHUNK = (64, 64, 64)
+
+
+class ArraySource:
+    """A volume that is an array [z, y, x] whose first voxel is the start."""
+
+    def __init__(
+        self,
+        array: np.ndarray,
+        info: VolumeInfo,
+        attributes: dict[str, Any],
+    ) -> None:
+        self.info = info
+        self.attributes = attributes
+        self._array = array
+
+    def _part(self, box: Box) -> np.ndarray:
+        return self._array[box.relative_to(self.info.domain.start).slices]
+
+    def read(self, box: Box) -> np.ndarray:
+        return np.array(self._part(box), self.info.dtype, order="C")
+
+    def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        return [self.read(box) for box in boxes]
+
+    def write(self, box: Box, array: np.ndarray) -> None:
+        self._part(box)[...] = array
+
+    def close(self) -> None:
+        if isinstance(self._array, np.memmap) and self._array.flags.writeable:
+            self._array.flush()
+
+
+def checked_rank(array: np.ndarray, channel: int, where: str) -> np.ndarray:
+    """[z, y, x] of an array [z, y, x] or [c, z, y, x].
+
+    Raises:
+      ValueError: another rank, or no such channel.
+    """
+    if array.ndim == 4:
+        if channel >= array.shape[0]:
+            raise ValueError(
+                f"{where}: channel {channel} does not exist; there are "
+                f"{array.shape[0]}, counted from 0."
+            )
+        return array[channel]
+    if array.ndim != 3:
+        raise ValueError(
+            f"{where}: expected an array [z, y, x] or [channel, z, y, x], "
+            f"found {array.ndim} axes, shape {array.shape}."
+        )
+    if channel:
+        raise ValueError(f"{where}: has no channels, but one was asked for.")
+    return array
+
+
+def memory(
+    array: np.ndarray, voxel_size_nm: Sequence[float], start: Sequence[int]
+) -> ArraySource:
+    """A volume over `array` [z, y, x], which is not copied."""
+    array = checked_rank(np.asarray(array), 0, "array in memory")
+    info = VolumeInfo(
+        domain=Box.from_size(start, array.shape),
+        dtype=array.dtype,
+        voxel_size_nm=tuple(voxel_size_nm),  # type: ignore[arg-type]
+        chunk_zyx=_CHUNK,
+    )
+    return ArraySource(array, info, {})
+
+
+def open_npy(address: Address, writable: bool) -> ArraySource:
+    """Maps a `.npy` file."""
+    try:
+        array = np.load(
+            address.path,
+            mmap_mode="r+" if writable else "r",
+            allow_pickle=False,
+        )
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{address.text}: no such file.") from None
+    except (ValueError, EOFError) as error:
+        raise OSError(
+            f"{address.text}: cannot be read as a .npy file ({error}); it "
+            f"may be truncated."
+        ) from error
+    array = checked_rank(array, address.channel, address.text)
+    extra = _read_sidecar(address)
+    info = VolumeInfo(
+        domain=Box.from_size(extra.get("start_zyx", (0, 0, 0)), array.shape),
+        dtype=array.dtype,
+        voxel_size_nm=tuple(extra.get("voxel_size_nm", (1, 1, 1))),
+        chunk_zyx=extra.get("chunk_zyx", _CHUNK),
+        kind=extra.get("kind"),
+    )
+    return ArraySource(array, info, extra.get("attributes", {}))
+
+
+def _read_sidecar(address: Address) -> dict[str, Any]:
+    try:
+        with open(f"{address.path}.json", encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise OSError(
+            f"{address.path}.json: not JSON ({error}); repair or delete it."
+        ) from error
+
+
+def create_npy(
+    address: Address, info: VolumeInfo, attributes: dict[str, Any]
+) -> None:
+    """Writes a `.npy` file of zeros, and what it cannot say beside it."""
+    if os.path.exists(address.path):
+        raise FileExistsError(f"{address.text}: exists already.")
+    extra = {
+        "voxel_size_nm": info.voxel_size_nm,
+        "start_zyx": info.domain.start,
+        "chunk_zyx": info.chunk_zyx,
+        "kind": info.kind,
+        "attributes": attributes,
+    }
+    files.write_text(f"{address.path}.json", json.dumps(extra, indent=1))
+    with files.atomic_path(address.path) as temporary:
+        array = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=info.dtype, shape=info.domain.size
+        )
+        array.flush()
+
+
+def open_npz(address: Address) -> ArraySource:
+    """Loads one array of an `.npz` archive; pickled ones are refused."""
+    where, key = address.text, address.dataset
+    try:
+        with np.load(address.path, allow_pickle=False) as archive:
+            if key not in archive.files:
+                raise ValueError(
+                    f"{where}: no array {key!r}; there are: "
+                    f"{', '.join(sorted(archive.files))}."
+                )
+            array = archive[key]
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{where}: no such file.") from None
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise OSError(
+            f"{where}: cannot be read as an .npz archive ({error}); it may "
+            f"be truncated."
+        ) from error
+    array = checked_rank(array, address.channel, where)
+    info = VolumeInfo(Box.from_shape(array.shape), array.dtype)
+    return ArraySource(array, info, {})

@@ -1,0 +1,477 @@
+"""Volumes in folders of chunks: precomputed, zarr 2, zarr 3, n5 (TensorStore).
+
+Each is opened as a view [z, y, x] of the whole store:
+
+    precomputed, n5   count axes x, y, z(, channel): the view is transposed,
+                      which also reads large boxes nearly three times faster
+    zarr 2 and 3      [z, y, x], [c, z, y, x] or [t, c, z, y, x] with one t;
+                      axes labelled x, y, z go by their labels
+
+What TensorStore does by itself, and we do not let it:
+
+    missing chunks read as zeros, silently: an error, unless the address says
+    ?missing=zero; CloudVolume's gzipped local chunks, which count as missing:
+    an error on opening; no cache, and every read looks at the file's date:
+    2 GB of cache, and a volume open for reading is what it was when opened
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import functools
+import json
+import os
+import re
+from typing import Any
+
+import numpy as np
+import tensorstore as ts
+
+from ffn_tf.volume import files, physical
+from ffn_tf.volume.address import Address, reversed_axes
+from ffn_tf.volume.box import Box, triple
+from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
+
+FORMATS = ("precomputed", "zarr", "zarr3", "n5", "spec")
+_DRIVERS = {"precomputed": "neuroglancer_precomputed"}
+_NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
+
+
+@functools.cache
+def context() -> ts.Context:
+    """The one cache and the one set of limits of this process."""
+    return ts.Context(
+        {
+            "cache_pool": {"total_bytes_limit": 2_000_000_000},
+            "data_copy_concurrency": {"limit": max(2, os.cpu_count() or 1)},
+            "file_io_concurrency": {"limit": 32},
+        }
+    )
+
+
+class ChunkedSource:
+    """One open store, seen as [z, y, x]."""
+
+    def __init__(
+        self,
+        view: ts.TensorStore,
+        info: VolumeInfo,
+        attributes: dict[str, Any],
+        where: str,
+    ) -> None:
+        self.info = info
+        self.attributes = attributes
+        self._view = view
+        self._where = where
+
+    def _part(self, box: Box) -> ts.TensorStore:
+        return self._view[tuple(slice(*e) for e in zip(box.start, box.end))]
+
+    def read(self, box: Box) -> np.ndarray:
+        return self.read_many([box])[0]
+
+    def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        pending = [self._part(box).read() for box in boxes]
+        voxels = []
+        for box, future in zip(boxes, pending):
+            try:
+                voxels.append(future.result())
+            except (ValueError, OSError) as error:
+                raise OSError(self._explained(error, box)) from error
+        return voxels
+
+    def _explained(self, error: Exception, box: Box) -> str:
+        text = f"{self._where}: cannot read {box}: {short(error)}."
+        if "NOT_FOUND" in str(error):
+            text += (
+                " A chunk is missing. If chunks that were never written mean "
+                "background, add ?missing=zero to the address."
+            )
+        return text
+
+    def write(self, box: Box, array: np.ndarray) -> None:
+        try:
+            self._part(box).write(array).result()
+        except (ValueError, OSError) as error:
+            raise OSError(
+                f"{self._where}: cannot write {box}: {short(error)}."
+            ) from error
+
+    def close(self) -> None:
+        pass
+
+
+def short(error: Exception) -> str:
+    """The sentence of a TensorStore error, without its trail."""
+    return re.split(r" \[(?:source locations|tensorstore_)", str(error))[0]
+
+
+def _kvstore(*parts: str) -> dict[str, str]:
+    path = os.path.abspath(os.path.join(*parts))
+    return {"driver": "file", "path": path + "/"}
+
+
+def _open_spec(address: Address, array_path: str) -> dict[str, Any]:
+    spec: dict[str, Any]
+    if address.spec is not None:
+        spec = dict(address.spec)
+    else:
+        spec = {
+            "driver": _DRIVERS.get(address.format, address.format),
+            "kvstore": _kvstore(address.path, array_path),
+        }
+        if address.format == "precomputed":
+            spec["scale_index"] = address.mip or 0
+        spec["fill_missing_data_reads"] = address.missing_is_zero
+    return spec
+
+
+def open_chunked(address: Address, writable: bool) -> ChunkedSource:
+    """Opens a folder of chunks, or a TensorStore spec."""
+    path, metadata = "", {}
+    if address.format in _NGFF_VERSIONS or address.format == "n5":
+        metadata = _metadata(address)
+        path, metadata = _array_in_group(address, metadata)
+    elif address.format == "precomputed":
+        metadata = _read_json(address, "info") or {}
+    spec = _open_spec(address, path)
+    if not writable:
+        # "open": what was true when the volume was opened stays true.
+        spec = {
+            "recheck_cached_data": "open",
+            "recheck_cached_metadata": "open",
+        } | spec
+    try:
+        store = ts.open(
+            spec, open=True, read=True, write=writable, context=context()
+        ).result()
+    except (ValueError, OSError) as error:
+        missing = "NOT_FOUND" in str(error)
+        kind = FileNotFoundError if missing else OSError
+        raise kind(
+            f"{address.text}: cannot be opened: {short(error)}."
+        ) from error
+    return _source(address, store, metadata)
+
+
+def _source(
+    address: Address, store: ts.TensorStore, metadata: dict[str, Any]
+) -> ChunkedSource:
+    view = _as_zyx(store, address)
+    ours = metadata.get("ffn_tf", {})
+    kind = ours.get("kind", metadata.get("type"))
+    size, start = _physical(address, view, metadata)
+    if start is not None:
+        view = view[ts.d[:].translate_to[start]]
+    domain = view.domain
+    info = VolumeInfo(
+        domain=Box(triple(domain.inclusive_min), triple(domain.exclusive_max)),
+        dtype=view.dtype.numpy_dtype,
+        voxel_size_nm=size or UNKNOWN_VOXEL_SIZE,
+        chunk_zyx=triple(
+            n or 1 for n in view.chunk_layout.read_chunk.shape or ()
+        ),
+        kind=kind if kind in ("image", "segmentation") else None,
+    )
+    attributes = ours.get("attributes", {})
+    if address.format == "precomputed":
+        _refuse_compressed_files(address, store)
+        attributes = _provenance(address)
+    return ChunkedSource(view, info, attributes, address.text)
+
+
+def _physical(
+    address: Address, view: ts.TensorStore, metadata: dict[str, Any]
+) -> tuple[Any, Any]:
+    """Voxel size and first voxel; None where the store itself knows."""
+    if "scale" in metadata:  # from the group of a multiscale volume
+        return metadata["scale"]
+    size = physical.from_units(view.dimension_units)
+    if address.format == "precomputed":
+        return size, None
+    if address.format == "n5":
+        offset = reversed_axes(metadata.get("offset", (0, 0, 0)))[-3:]
+        return size, physical.start_voxel(offset, size) if size else None
+    stored, start = physical.from_attributes(metadata)
+    return (stored, start) if stored else (size, None)
+
+
+def _as_zyx(store: ts.TensorStore, address: Address) -> ts.TensorStore:
+    """The view [z, y, x] of a store of any rank and axis order."""
+    labels = [label.lower() for label in store.domain.labels]
+    if {"x", "y", "z"} <= set(labels):
+        rest = [
+            i for i in range(store.rank) if labels[i] not in ("x", "y", "z")
+        ]
+        order = rest + [labels.index(axis) for axis in "zyx"]
+        store = store[ts.d[order].transpose[:]]
+    elif address.format == "n5":
+        store = store.T
+    shape = store.shape
+    if store.rank not in (3, 4, 5) or (store.rank == 5 and shape[0] != 1):
+        raise ValueError(
+            f"{address.text}: expected axes [z, y, x] or [channel, z, y, x], "
+            f"found {store.rank}, shape {shape}, labels "
+            f"{store.domain.labels}."
+        )
+    channels = shape[-4] if store.rank > 3 else 1
+    if address.channel >= channels:
+        raise ValueError(
+            f"{address.text}: channel {address.channel} does not exist; "
+            f"there are {channels}, counted from 0."
+        )
+    if store.rank == 5:
+        store = store[store.domain.inclusive_min[0]]
+    if store.rank == 4:
+        store = store[store.domain.inclusive_min[0] + address.channel]
+    return store
+
+
+def _read_json(address: Address, *parts: str) -> dict[str, Any] | None:
+    path = os.path.join(address.path, *parts)
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise OSError(
+            f"{address.text}: {path} is not JSON: {error}."
+        ) from error
+    if not isinstance(found, dict):
+        raise OSError(f"{address.text}: {path} is not a JSON object.")
+    return found
+
+
+def _metadata(address: Address, path: str = "") -> dict[str, Any]:
+    """User attributes of a zarr or n5 array or group; key "_array" if array."""
+    if address.format == "zarr":
+        attributes = _read_json(address, path, ".zattrs") or {}
+        is_array = _read_json(address, path, ".zarray") is not None
+        exists = is_array or _read_json(address, path, ".zgroup") is not None
+    elif address.format == "zarr3":
+        node = _read_json(address, path, "zarr.json")
+        exists = node is not None
+        attributes = (node or {}).get("attributes", {})
+        is_array = (node or {}).get("node_type") == "array"
+    else:
+        node = _read_json(address, path, "attributes.json")
+        exists = node is not None
+        attributes = node or {}
+        is_array = "dimensions" in attributes
+    if not exists:
+        raise FileNotFoundError(
+            f"{address.text}: no {address.format} volume in folder "
+            f"{os.path.join(address.path, path)}."
+        )
+    return attributes | {"_array": is_array}
+
+
+def _array_in_group(
+    address: Address, metadata: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Path of the array that a mip of a group means, and its metadata."""
+    if metadata["_array"]:
+        if address.mip:
+            raise ValueError(
+                f"{address.text}: a single array, which has no scale "
+                f"{address.mip}."
+            )
+        return "", metadata
+    try:
+        path, size, start = physical.from_multiscales(
+            metadata, address.mip or 0
+        )
+    except ValueError as error:
+        raise ValueError(f"{address.text}: {error}.") from error
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ValueError(
+            f"{address.text}: a group without OME-NGFF multiscales, not an "
+            f"array; name one of the folders in it: "
+            f"{', '.join(_subfolders(address.path)) or '(there are none)'}."
+        ) from error
+    return path, metadata | {"scale": (size, start)}
+
+
+def _subfolders(path: str) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+
+
+def _refuse_compressed_files(address: Address, store: ts.TensorStore) -> None:
+    """CloudVolume's `.gz` and `.br` chunks would read as zeros."""
+    key = store.spec().to_json()["scale_metadata"]["key"]
+    folder = os.path.join(address.path, key)
+    if not os.path.isdir(folder):
+        return
+    with os.scandir(folder) as entries:
+        first = next((entry.name for entry in entries), "")
+    if first.endswith((".gz", ".br")):
+        raise OSError(
+            f"{address.text}: chunks are compressed files ({first}), as "
+            f"CloudVolume writes by default on local disks and nothing else "
+            f"reads; write them again with compress=False, or unpack them."
+        )
+
+
+def _provenance(address: Address) -> dict[str, Any]:
+    steps = (_read_json(address, "provenance") or {}).get("processing", [])
+    ours = [s["method"] for s in steps if "ffn_tf" in s.get("method", {})]
+    return ours[0]["ffn_tf"] if ours else {}
+
+
+def create_chunked(
+    address: Address, info: VolumeInfo, attributes: dict[str, Any]
+) -> None:
+    """Makes an empty volume; chunks are written when voxels are."""
+    if address.format == "spec":
+        raise ValueError(
+            f"{address.text}: a TensorStore spec is read-only; name the "
+            f"output by scheme and folder."
+        )
+    if os.path.exists(address.path) and (
+        not os.path.isdir(address.path) or os.listdir(address.path)
+    ):
+        raise FileExistsError(f"{address.text}: exists already.")
+    spec = {
+        "precomputed": _precomputed_spec,
+        "zarr": _zarr_spec,
+        "zarr3": _zarr3_spec,
+        "n5": _n5_spec,
+    }[address.format](info)
+    if address.format == "n5":
+        spec["metadata"]["ffn_tf"] = _ours(info, attributes)
+    group = "0" if address.format in _NGFF_VERSIONS else ""
+    spec["kvstore"] = _kvstore(address.path, group)
+    # Zeros are written like other values: a chunk that is missing was never
+    # written, and reading it is an error.
+    spec["store_data_equal_to_fill_value"] = True
+    try:
+        ts.open(spec, create=True, open=False, context=context()).result()
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{address.text}: cannot be created: {short(error)}."
+        ) from error
+    if address.format in _NGFF_VERSIONS:
+        _write_group(address, info, attributes)
+    if address.format == "precomputed":
+        _write_provenance(address, attributes)
+
+
+def _ours(info: VolumeInfo, attributes: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": info.kind, "attributes": attributes}
+
+
+def _precomputed_spec(info: VolumeInfo) -> dict[str, Any]:
+    is_ids = info.kind == "segmentation"
+    compressible = is_ids and info.dtype in (np.uint32, np.uint64)
+    scale: dict[str, Any] = {
+        "size": reversed_axes(info.domain.size),
+        "voxel_offset": reversed_axes(info.domain.start),
+        "resolution": reversed_axes(info.voxel_size_nm),
+        "chunk_size": reversed_axes(info.chunk_zyx),
+        "encoding": "compressed_segmentation" if compressible else "raw",
+    }
+    if compressible:
+        scale["compressed_segmentation_block_size"] = (8, 8, 8)
+    return {
+        "driver": "neuroglancer_precomputed",
+        "multiscale_metadata": {
+            "type": info.kind,
+            "data_type": info.dtype.name,
+            "num_channels": 1,
+        },
+        "scale_metadata": scale,
+    }
+
+
+def _zarr_spec(info: VolumeInfo) -> dict[str, Any]:
+    return {
+        "driver": "zarr",
+        "metadata": {
+            "shape": info.domain.size,
+            "chunks": info.chunk_zyx,
+            "dtype": info.dtype.str,
+            "fill_value": 0,
+            "dimension_separator": "/",
+            "compressor": {
+                "id": "blosc",
+                "cname": "zstd",
+                "clevel": 3,
+                "shuffle": 1,
+            },
+        },
+    }
+
+
+def _zarr3_spec(info: VolumeInfo) -> dict[str, Any]:
+    return {
+        "driver": "zarr3",
+        "metadata": {
+            "shape": info.domain.size,
+            "data_type": info.dtype.name,
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": info.chunk_zyx},
+            },
+            "dimension_names": ["z", "y", "x"],
+            "fill_value": False if info.dtype == bool else 0,
+            "codecs": [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                {"name": "zstd", "configuration": {"level": 3}},
+                # The one checksum that notices a flipped bit.
+                {"name": "crc32c"},
+            ],
+        },
+        "schema": {"dimension_units": [[v, "nm"] for v in info.voxel_size_nm]},
+    }
+
+
+def _n5_spec(info: VolumeInfo) -> dict[str, Any]:
+    size_xyz = reversed_axes(info.voxel_size_nm)
+    return {
+        "driver": "n5",
+        "metadata": {
+            "dimensions": reversed_axes(info.domain.size),
+            "blockSize": reversed_axes(info.chunk_zyx),
+            "dataType": info.dtype.name,
+            "compression": {"type": "gzip", "level": 1},
+            "axes": ["x", "y", "z"],
+            "units": ["nm", "nm", "nm"],
+            "resolution": size_xyz,
+            "offset": reversed_axes(physical.offset_nm(info)),
+            "pixelResolution": {"unit": "nm", "dimensions": size_xyz},
+        },
+    }
+
+
+def _write_group(
+    address: Address, info: VolumeInfo, attributes: dict[str, Any]
+) -> None:
+    name = os.path.basename(os.path.abspath(address.path))
+    version = _NGFF_VERSIONS[address.format]
+    found = physical.to_multiscales(info, name, version)
+    found["ffn_tf"] = _ours(info, attributes)
+    if address.format == "zarr3":
+        group = {"zarr_format": 3, "node_type": "group", "attributes": found}
+        _write_json(address, "zarr.json", group)
+    else:
+        _write_json(address, ".zattrs", found)
+        _write_json(address, ".zgroup", {"zarr_format": 2})
+
+
+def _write_provenance(address: Address, attributes: dict[str, Any]) -> None:
+    _write_json(
+        address,
+        "provenance",
+        {
+            "description": "",
+            "owners": [],
+            "processing": [{"by": "ffn_tf", "method": {"ffn_tf": attributes}}],
+            "sources": [],
+        },
+    )
+
+
+def _write_json(address: Address, name: str, value: dict[str, Any]) -> None:
+    path = os.path.join(address.path, name)
+    files.write_text(path, json.dumps(value, indent=1))

@@ -1,0 +1,148 @@
+"""Voxel size and origin, as other people's metadata write them.
+
+Three ways are read, and written where the format allows:
+
+  units        TensorStore's `dimension_units` (precomputed, n5, zarr 3)
+  attributes   CREMI / funlib: `resolution` (or `voxel_size`) and `offset`,
+               z y x, in nanometres; and ilastik's `element_size_um`
+  multiscales  OME-NGFF 0.4 (zarr 2) and 0.5 (zarr 3): a group that lists its
+               scales, each with a `scale` and a `translation`
+
+An origin is a whole number of voxels. Downsampled scales put theirs on
+fractions (the middle of a coarse voxel); those are rounded down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import math
+from typing import Any
+
+from ffn_tf.volume.box import Triple, triple
+from ffn_tf.volume.source import Nanometres, VolumeInfo
+
+_NANOMETRES = {
+    "angstrom": 0.1,
+    "nm": 1.0,
+    "nanometer": 1.0,
+    "um": 1e3,
+    "µm": 1e3,  # micro sign
+    "μm": 1e3,  # Greek mu
+    "micrometer": 1e3,
+    "micron": 1e3,
+    "mm": 1e6,
+    "millimeter": 1e6,
+    "m": 1e9,
+    "meter": 1e9,
+}
+
+
+def nanometres(length: float, unit: str | None) -> float | None:
+    """`length` in nanometres; None if the unit is no length."""
+    factor = _NANOMETRES.get(unit or "")
+    return None if factor is None else length * factor
+
+
+def from_units(units: Sequence[Any]) -> Nanometres | None:
+    """Of three TensorStore units, zyx; None unless all are lengths."""
+    sizes = [
+        None if unit is None else nanometres(unit.multiplier, unit.base_unit)
+        for unit in units
+    ]
+    if len(sizes) != 3 or not all(sizes):
+        return None
+    z, y, x = (float(size) for size in sizes if size)
+    return z, y, x
+
+
+def start_voxel(offset_nm: Sequence[float], size_nm: Nanometres) -> Triple:
+    """The first voxel of a volume that begins at `offset_nm`, zyx."""
+    return triple(math.floor(o / s + 1e-6) for o, s in zip(offset_nm, size_nm))
+
+
+def offset_nm(info: VolumeInfo) -> list[float]:
+    """Where the volume's first voxel begins, zyx."""
+    return [s * n for s, n in zip(info.domain.start, info.voxel_size_nm)]
+
+
+def from_attributes(
+    attributes: Mapping[str, Any],
+) -> tuple[Nanometres | None, Triple]:
+    """Voxel size (None if not given) and first voxel, zyx."""
+    size = None
+    for name in ("resolution", "voxel_size"):
+        if name in attributes and len(attributes[name]) == 3:
+            size = tuple(float(v) for v in attributes[name])
+    if size is None and len(attributes.get("element_size_um", ())) == 3:
+        size = tuple(float(v) * 1e3 for v in attributes["element_size_um"])
+    if size is None or not all(v > 0 for v in size):
+        return None, (0, 0, 0)
+    z, y, x = size
+    offset = attributes.get("offset", (0, 0, 0))
+    return (z, y, x), start_voxel([float(v) for v in offset], (z, y, x))
+
+
+def to_multiscales(info: VolumeInfo, name: str, version: str) -> dict[str, Any]:
+    """OME-NGFF metadata of a group with the single scale `0`."""
+    multiscale: dict[str, Any] = {
+        "name": name,
+        "axes": [
+            {"name": axis, "type": "space", "unit": "nanometer"}
+            for axis in "zyx"
+        ],
+        "datasets": [
+            {
+                "path": "0",
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": list(info.voxel_size_nm)},
+                    {"type": "translation", "translation": offset_nm(info)},
+                ],
+            }
+        ],
+    }
+    if version == "0.4":
+        return {"multiscales": [{"version": version, **multiscale}]}
+    return {"ome": {"version": version, "multiscales": [multiscale]}}
+
+
+def from_multiscales(
+    attributes: Mapping[str, Any], mip: int
+) -> tuple[str, Nanometres | None, Triple]:
+    """Path of a scale's array, its voxel size and first voxel, zyx.
+
+    Raises:
+      ValueError: no such scale; KeyError, TypeError: not OME-NGFF.
+    """
+    multiscale = attributes.get("ome", attributes)["multiscales"][0]
+    datasets = multiscale["datasets"]
+    if not 0 <= mip < len(datasets):
+        raise ValueError(
+            f"scale {mip} does not exist; there are {len(datasets)}, "
+            f"counted from 0"
+        )
+    axes = [
+        axis if isinstance(axis, dict) else {"name": axis}
+        for axis in multiscale.get("axes", list("tczyx"))
+    ]
+    units = {axis["name"]: axis.get("unit") for axis in axes}
+    scale = dict.fromkeys(units, 1.0)
+    offset = dict.fromkeys(units, 0.0)
+    for step in [
+        *datasets[mip].get("coordinateTransformations", []),
+        *multiscale.get("coordinateTransformations", []),
+    ]:
+        for axis, value in zip(units, step.get(step["type"], ())):
+            if step["type"] == "scale":
+                scale[axis] *= value
+                offset[axis] *= value
+            elif step["type"] == "translation":
+                offset[axis] += value
+    sizes = [nanometres(scale[axis], units[axis]) for axis in "zyx"]
+    if not all(sizes):
+        return datasets[mip]["path"], None, (0, 0, 0)
+    z, y, x = (float(size) for size in sizes if size)
+    start = start_voxel(
+        [offset[axis] for axis in "zyx"],
+        (scale["z"], scale["y"], scale["x"]),
+    )
+    return datasets[mip]["path"], (z, y, x), start

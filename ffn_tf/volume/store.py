@@ -1,0 +1,201 @@
+"""Volume: one face for every storage format.
+
+    with volume.open("em.h5:raw") as em:
+        voxels = em.read(volume.Box((0, 0, 0), (64, 64, 64)))
+
+A volume is a box of voxels (its domain, which need not start at zero), read
+and written by boxes in the volume's own coordinates. What goes wrong raises
+one error that says what was found, what was expected, where, and what to do:
+
+    FileNotFoundError, FileExistsError   the volume is not there, or is there
+    ValueError                           the request does not fit the volume
+    OSError                              the volume cannot be read or written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from ffn_tf.volume import address as address_lib
+from ffn_tf.volume import arrays, chunked, hdf5
+from ffn_tf.volume.box import Box
+from ffn_tf.volume.source import Nanometres, Source, VolumeInfo
+
+Mode = Literal["r", "r+"]
+
+
+class Volume:
+    """An open volume. Also a context manager, which closes it."""
+
+    def __init__(
+        self,
+        source: Source,
+        address: str,
+        *,
+        writable: bool,
+        info: VolumeInfo | None = None,
+    ) -> None:
+        self.address = address
+        self.info = info or source.info
+        self._source = source
+        self._writable = writable
+
+    @property
+    def domain(self) -> Box:
+        return self.info.domain
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.info.dtype
+
+    @property
+    def voxel_size_nm(self) -> Nanometres:
+        """Edge lengths of a voxel, zyx."""
+        return self.info.voxel_size_nm
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What `create` was given as attributes; empty if nothing."""
+        return dict(self._source.attributes)
+
+    def read(self, box: Box | None = None) -> np.ndarray:
+        """Voxels of `box`, by default all: a fresh array [z, y, x].
+
+        Raises:
+          ValueError: `box` is not inside the domain.
+          OSError: voxels are missing or damaged.
+        """
+        box = self.domain if box is None else box
+        self._check_inside(box)
+        return self._source.read(box)
+
+    def read_many(self, boxes: Iterable[Box]) -> list[np.ndarray]:
+        """`[read(box) for box in boxes]`, concurrently where possible."""
+        boxes = list(boxes)
+        for box in boxes:
+            self._check_inside(box)
+        return self._source.read_many(boxes)
+
+    def write(self, box: Box, array: np.ndarray) -> None:
+        """Replaces the voxels of `box` by `array` [z, y, x].
+
+        Raises:
+          ValueError: opened for reading only; `box` is not inside the domain;
+            `array` is of another shape than the box or dtype than the volume.
+          OSError: the storage failed.
+        """
+        if not self._writable:
+            raise ValueError(
+                f'{self.address}: opened for reading; open it with mode "r+" '
+                f"to write."
+            )
+        self._check_inside(box)
+        if array.shape != box.size:
+            raise ValueError(
+                f"{self.address}: to write box {box} takes an array of shape "
+                f"{box.size}, found {array.shape}."
+            )
+        if array.dtype != self.dtype:
+            raise ValueError(
+                f"{self.address}: holds {self.dtype}, found an array of "
+                f"{array.dtype}; convert it first."
+            )
+        self._source.write(box, array)
+
+    def _check_inside(self, box: Box) -> None:
+        if not self.domain.contains(box):
+            raise ValueError(
+                f"{self.address}: box {box} is not inside the volume, which "
+                f"is {self.domain}."
+            )
+
+    def described(self, **changes: Any) -> Volume:
+        """The same voxels, with other entries in `info`."""
+        info = dataclasses.replace(self.info, **changes)
+        return Volume(
+            self._source, self.address, writable=self._writable, info=info
+        )
+
+    def close(self) -> None:
+        """Ends reading and writing; written voxels are in the file."""
+        self._source.close()
+
+    def __enter__(self) -> Volume:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Volume({self.address!r}, {self.domain}, {self.dtype})"
+
+
+def open(address: str, *, mode: Mode = "r") -> Volume:
+    """Opens the volume that `address` names (see address.py).
+
+    Raises:
+      FileNotFoundError: it does not exist.
+      ValueError: the address, its dataset, scale or channel is wrong.
+      OSError: it is damaged.
+    """
+    if mode not in ("r", "r+"):
+        raise ValueError(f"mode: expected r or r+, found {mode!r}.")
+    where = address_lib.parse(address)
+    writable = mode == "r+"
+    if writable and where.format in ("npz", "spec"):
+        raise ValueError(f"{address}: cannot be written, only read.")
+    source: Source
+    if where.format == "hdf5":
+        source = hdf5.open_hdf5(where, writable)
+    elif where.format == "npy":
+        source = arrays.open_npy(where, writable)
+    elif where.format == "npz":
+        source = arrays.open_npz(where)
+    else:
+        source = chunked.open_chunked(where, writable)
+    return Volume(source, str(address), writable=writable)
+
+
+def create(
+    address: str,
+    info: VolumeInfo,
+    *,
+    attributes: dict[str, Any] | None = None,
+) -> Volume:
+    """Creates an empty volume, and opens it for writing.
+
+    Args:
+      address: where; what the format is follows from it.
+      info: what the volume is.
+      attributes: kept with the volume (JSON values): what made it.
+
+    Raises:
+      FileExistsError: it exists; nothing is overwritten.
+      ValueError: the format cannot hold such a volume.
+    """
+    where = address_lib.parse(address, creating=True)
+    attributes = attributes or {}
+    if where.format == "npz":
+        raise ValueError(f"{address}: cannot be written; use .npy or .h5.")
+    if where.format == "hdf5":
+        hdf5.create_hdf5(where, info, attributes)
+    elif where.format == "npy":
+        arrays.create_npy(where, info, attributes)
+    else:
+        chunked.create_chunked(where, info, attributes)
+    return open(address, mode="r+")
+
+
+def from_array(
+    array: np.ndarray,
+    *,
+    voxel_size_nm: Sequence[float] = (1, 1, 1),
+    start: Sequence[int] = (0, 0, 0),
+) -> Volume:
+    """A volume over `array` [z, y, x], which is not copied."""
+    source = arrays.memory(array, voxel_size_nm, start)
+    return Volume(source, "array in memory", writable=array.flags.writeable)
