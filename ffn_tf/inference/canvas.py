@@ -1,0 +1,325 @@
+"""Canvas: one subvolume being flood-filled.
+
+A canvas owns an image, the segmentation so far, and the logits of the object
+in progress. It never calls a network: `segment_all` is a generator that yields
+a `Request` and is sent the logits, so a scheduler can serve many canvases with
+one batched step and nothing here depends on who shares the batch.
+
+    requests = canvas.segment_all()
+    request = next(requests)
+    while True:
+        request = requests.send(predict(request.image, request.seed))
+
+Arrays are [z, y, x]:
+    image         float32, normalised
+    seed          float32 logits of the object in progress; NaN = untouched
+    segmentation  int32; 0 free, > 0 an object, -1 a seed that was rejected
+                  (such a voxel may still be taken by a later object)
+
+The rules are google/ffn's, to the voxel (Januszewski et al., 2018):
+ (1) seeds are tried in order; one that is segmented, or within
+     `min_boundary_dist` of an object, is rejected;
+ (2) the object grows while its seed stays above `move_threshold`;
+ (3) each step may not raise what an earlier step of the same object put below
+     p = 0.5, if more than `disco_seed_threshold` of the field of view is above
+     `move_threshold` (negative disables);
+ (4) the object is the voxels at or above `segment_threshold` that are free; it
+     is kept if there are at least `min_segment_size` of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+import dataclasses
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from ffn_tf.inference import movement
+from ffn_tf.inference import request as request_lib
+from ffn_tf.model import fov
+
+Position = movement.Position
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """One step to be predicted.
+
+    Attributes:
+      image: [z, y, x] float32, a view into the canvas; do not write.
+      seed: [z, y, x] float32 logits, without NaN; the receiver may keep it.
+    """
+
+    image: np.ndarray
+    seed: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """How an object came to be.
+
+    Attributes:
+      start_zyx: its seed, counted from the corner of the canvas.
+      num_steps: network calls that it took.
+    """
+
+    start_zyx: Position
+    num_steps: int
+
+
+def _logit(probability: float) -> np.float32:
+    """The logit as google/ffn stores it: of and in float32."""
+    with np.errstate(divide="ignore"):
+        return np.float32(special.logit(float(np.float32(probability))))
+
+
+class Canvas:
+    """See the module.
+
+    Args:
+      image: [z, y, x] float32, normalised.
+      view: the network's field of view.
+      options: thresholds, as probabilities.
+      seeds: [n, 3] positions to try, zyx, each with a whole field of view.
+      deltas: movement step, zyx; None takes the network's.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        view: fov.FieldOfView,
+        options: request_lib.InferenceOptions,
+        seeds: np.ndarray,
+        deltas: Position | None = None,
+    ) -> None:
+        self.image = image
+        self.seeds = seeds
+        self.next_seed = 0
+        self.segmentation = np.zeros(image.shape, np.int32)
+        self.origins: dict[int, Origin] = {}
+        # id -> [2, n] int64: ids that the object overlapped, and voxels.
+        self.overlaps: dict[int, np.ndarray] = {}
+        self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
+        self._options = options
+        self._half = view.margin
+        self._size = view.size
+        self._init = _logit(options.init_activation)
+        self._pad = _logit(options.pad_value)
+        self._move = _logit(options.move_threshold)
+        self._segment = _logit(options.segment_threshold)
+        self._movement = movement.FaceMaxMovement(
+            deltas or view.deltas,
+            # google/ffn compares candidates with the unrounded logit.
+            float(
+                special.logit(np.float64(np.float32(options.move_threshold)))
+            ),
+            view.size,
+        )
+        self.seed = np.full(image.shape, np.nan, np.float32)
+        # The object in progress; None between objects.
+        self._start: Position | None = None
+        self._pending: Position | None = None  # Yielded, not yet answered.
+        self._steps = 0
+        self._low = self._high = (0, 0, 0)
+
+    # -- the flood ---------------------------------------------------------
+
+    def segment_all(self) -> Generator[Request, np.ndarray, None]:
+        """Tries every remaining seed, in order."""
+        while self._start is not None or self.next_seed < len(self.seeds):
+            if self._start is None and not self._begin():
+                continue
+            yield from self._grow()
+            self._finish()
+
+    def _begin(self) -> bool:
+        """Takes the next seed; False if it is rejected (rule 1)."""
+        z, y, x = (int(v) for v in self.seeds[self.next_seed])
+        self.next_seed += 1
+        if self.segmentation[z, y, x] > 0:
+            self.counters["seeds-already-segmented"] += 1
+            return False
+        around = tuple(
+            slice(max(p - d, 0), p + d + 1)
+            for p, d in zip((z, y, x), self._options.min_boundary_dist_zyx)
+        )
+        if (self.segmentation[around] > 0).any():
+            self.segmentation[z, y, x] = -1
+            self.counters["seeds-too-close"] += 1
+            return False
+        self._start = self._low = self._high = (z, y, x)
+        self._steps = 0
+        self.seed[z, y, x] = self._init
+        self._movement.start((z, y, x))
+        return True
+
+    def _is_free(self, position: Position) -> bool:
+        """True if the field of view may move to `position`."""
+        if self.seed[position] < self._move:
+            self.counters["moves-below-threshold"] += 1
+            return False
+        inside = all(
+            h <= p < n - h
+            for p, h, n in zip(position, self._half, self.image.shape)
+        )
+        if not inside or self.segmentation[position] > 0:
+            self.counters["moves-invalid"] += 1
+            return False
+        return True
+
+    def _grow(self) -> Generator[Request, np.ndarray, None]:
+        """Steps through one object until its queue is empty (rule 2)."""
+        assert self._start is not None
+        while (position := self._movement.pop()) is not None:
+            if not self._is_free(position):
+                continue
+            if self.seed[self._start] < self._move:
+                self.counters["seeds-got-too-weak"] += 1
+                break
+            around = tuple(
+                slice(p - h, p + h + 1) for p, h in zip(position, self._half)
+            )
+            before = self.seed[around]
+            seed = np.where(np.isnan(before), self._pad, before)
+            self._pending = position
+            logits = yield Request(self.image[around], seed)
+            self._pending = None
+            self._freeze(before, logits)
+            self.seed[around] = logits
+            z, y, x = (min(a, b) for a, b in zip(self._low, position))
+            self._low = (z, y, x)
+            z, y, x = (max(a, b) for a, b in zip(self._high, position))
+            self._high = (z, y, x)
+            self._steps += 1
+            self.counters["steps"] += 1
+            self._movement.update(logits, position)
+
+    def _freeze(self, before: np.ndarray, logits: np.ndarray) -> None:
+        """Undoes in `logits` the rises that rule 3 forbids."""
+        least = self._options.disco_seed_threshold
+        if least < 0:
+            return
+        if np.count_nonzero(logits >= self._move) / logits.size > least:
+            # A comparison with NaN is false, so untouched voxels are exempt.
+            rose = (before < 0) & (logits > before)
+            np.copyto(logits, before, where=rose)
+
+    def _finish(self) -> None:
+        """Accepts or rejects the grown object (rule 4), and cleans up."""
+        start, self._start = self._start, None
+        assert start is not None
+        touched = tuple(
+            slice(max(a - h, 0), b + h + 1)
+            for a, b, h in zip(self._low, self._high, self._half)
+        )
+        seed, taken = self.seed[touched], self.segmentation[touched]
+        if self._steps == 0:
+            self.counters["seeds-without-steps"] += 1
+        elif self.seed[start] < self._move:
+            self._reject(start, "seeds-weak")
+        else:
+            with np.errstate(invalid="ignore"):
+                mask = seed >= self._segment
+            ids, counts = np.unique(taken[mask], return_counts=True)
+            mask &= taken <= 0
+            size = int(np.count_nonzero(mask))
+            if size < self._options.min_segment_size:
+                self._reject(start, "seeds-too-small")
+            else:
+                label = len(self.origins) + 1
+                taken[mask] = label
+                self.origins[label] = Origin(start, self._steps)
+                kept = np.stack([ids, counts])[:, ids > 0].astype(np.int64)
+                self.overlaps[label] = kept
+                self.counters["voxels-segmented"] += size
+                self.counters["voxels-overlapping"] += int(kept[1].sum())
+        seed[...] = np.nan
+
+    def _reject(self, start: Position, reason: str) -> None:
+        self.counters[reason] += 1
+        if self.segmentation[start] == 0:
+            self.segmentation[start] = -1
+
+    # -- durability --------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, JSON values) from which `restore` goes on.
+
+        May be taken between any two requests. The logits are those of the
+        object's hull only.
+        """
+        touched = self._hull()
+        arrays = {
+            "segmentation": self.segmentation,
+            "seeds": self.seeds,
+            "hull": self.seed[touched],
+        }
+        values = {
+            "next_seed": self.next_seed,
+            "start": self._start,
+            "steps": self._steps,
+            "low": self._low,
+            "high": self._high,
+            "movement": self._movement.state(self._pending),
+            "counters": self.counters,
+            "origins": {
+                label: [origin.start_zyx, origin.num_steps]
+                for label, origin in self.origins.items()
+            },
+            "overlaps": {
+                label: kept.tolist() for label, kept in self.overlaps.items()
+            },
+        }
+        return arrays, values
+
+    def _hull(self) -> tuple[slice, ...]:
+        return tuple(
+            slice(max(a - h, 0), b + h + 1)
+            for a, b, h in zip(self._low, self._high, self._half)
+        )
+
+    def restore(
+        self, arrays: dict[str, np.ndarray], values: dict[str, Any]
+    ) -> None:
+        """Goes on from an earlier `state` of a canvas of the same image."""
+        self.segmentation = arrays["segmentation"].copy()
+        self.seeds = arrays["seeds"]
+        self.next_seed = values["next_seed"]
+        self._steps = values["steps"]
+        self._low = _position(values["low"])
+        self._high = _position(values["high"])
+        start = values["start"]
+        self._start = None if start is None else _position(start)
+        self.seed[self._hull()] = arrays["hull"]
+        self._movement.restore(values["movement"])
+        self.counters = dict(values["counters"])
+        self.origins = {
+            int(label): Origin(_position(start_zyx), steps)
+            for label, (start_zyx, steps) in values["origins"].items()
+        }
+        self.overlaps = {
+            int(label): np.array(kept, np.int64).reshape(2, -1)
+            for label, kept in values["overlaps"].items()
+        }
+
+
+def _position(values: Any) -> Position:
+    z, y, x = (int(v) for v in values)
+    return z, y, x
+
+
+_COUNTERS = (
+    "steps",
+    "voxels-segmented",
+    "voxels-overlapping",
+    "seeds-already-segmented",
+    "seeds-too-close",
+    "seeds-without-steps",
+    "seeds-weak",
+    "seeds-too-small",
+    "seeds-got-too-weak",
+    "moves-below-threshold",
+    "moves-invalid",
+)

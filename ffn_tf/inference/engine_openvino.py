@@ -1,0 +1,107 @@
+"""The fast engine on CPUs: the Keras network, converted to OpenVINO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import time
+
+import numpy as np
+import openvino
+import tensorflow as tf
+
+from ffn_tf import model
+from ffn_tf.inference import engine
+from ffn_tf.inference import precision
+
+
+class OpenVinoEngine:
+    """See engine.Engine; `compute_dtype` is one of precision.COMPUTE_DTYPES.
+
+    Args:
+      network: a built network.
+      compute_dtype: "auto" takes int8 (where samples are given) or float32.
+      batch_size: fields of view in one call.
+      samples: gives (image, seed) pairs for the calibration of int8.
+
+    Raises:
+      ValueError: an unknown compute_dtype, or int8 without samples.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        network: model.ConvStack,
+        compute_dtype: str,
+        batch_size: int,
+        samples: engine.Samples | None,
+    ) -> None:
+        core = openvino.Core()
+        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if compute_dtype == "auto":
+            compute_dtype = "float32" if samples is None else "int8"
+        if compute_dtype not in precision.COMPUTE_DTYPES:
+            raise ValueError(
+                f"Unknown compute_dtype {compute_dtype!r}: expected auto or "
+                f"one of {list(precision.COMPUTE_DTYPES)}."
+            )
+        self.compute_dtype = compute_dtype
+        self.batch_size = batch_size
+        self.seconds = 0.0
+        emulate = "BF16" not in capabilities
+        ranges: list[float] = []
+        if compute_dtype == "int8":
+            if samples is None:
+                raise ValueError(
+                    "compute_dtype=int8 is calibrated on samples of the "
+                    "volume: none were given."
+                )
+            ranges = precision.input_ranges(
+                _converted(network, 1),
+                [
+                    (image[None, ..., None], seed[None, ..., None])
+                    for image, seed in samples()
+                ],
+            )
+        converted = _converted(network, batch_size)
+        precision.apply(converted, compute_dtype, ranges, emulate)
+        native = compute_dtype == "bfloat16" and not emulate
+        compiled = core.compile_model(
+            converted,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "bf16" if native else "f32",
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        )
+        self._request = compiled.create_infer_request()
+        shape = (batch_size, *network.view.size, 1)
+        self._image = np.zeros(shape, np.float32)
+        self._seed = np.zeros(shape, np.float32)
+        self._inputs = [
+            openvino.Tensor(self._image, shared_memory=True),
+            openvino.Tensor(self._seed, shared_memory=True),
+        ]
+        self.predict([self._image[0, ..., 0]], [self._seed[0, ..., 0]])
+        self.seconds = 0.0
+
+    def predict(
+        self, images: Sequence[np.ndarray], seeds: Sequence[np.ndarray]
+    ) -> Sequence[np.ndarray]:
+        start = time.perf_counter()
+        for index, (image, seed) in enumerate(zip(images, seeds)):
+            self._image[index, ..., 0] = image
+            self._seed[index, ..., 0] = seed
+        self._request.infer(self._inputs)
+        logits = self._request.get_output_tensor(0).data
+        self.seconds += time.perf_counter() - start
+        return logits[: len(images), ..., 0]
+
+
+def _converted(network: model.ConvStack, batch_size: int) -> openvino.Model:
+    """The float32 network with static shapes; inputs image, seed."""
+    spec = tf.TensorSpec((batch_size, *network.view.size, 1), tf.float32)
+    step = tf.function(
+        lambda image, seed: network([image, seed], training=False)
+    )
+    return openvino.convert_model(step.get_concrete_function(spec, spec))

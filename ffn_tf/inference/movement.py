@@ -1,0 +1,131 @@
+"""Movement: where the field of view goes next within an object.
+
+`FaceMaxMovement` is google/ffn's policy. After each step the six faces of the
+box of +-deltas around the position are searched; the strongest voxel of a
+face is the next candidate if it reaches the threshold:
+
+      +----o-----+      o  the maximum of each face
+      |          |      p  the position
+      |    p     o
+      o          |
+      +-----o----+
+
+Candidates wait in one queue, first in, first out; those of one step enter it
+by descending score. Positions are visited once per cell of a lattice of
+`deltas`, whose origin cell is centred on the object's seed.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+Position = tuple[int, int, int]
+
+
+class FaceMaxMovement:
+    """The queue of one object; `start` begins the next one.
+
+    Args:
+      deltas: step, zyx; an axis with 0 is not moved along.
+      score_threshold: a candidate's least logit.
+      shape: size of the predicted logits, zyx.
+    """
+
+    def __init__(
+        self,
+        deltas: Sequence[int],
+        score_threshold: float,
+        shape: Sequence[int],
+    ) -> None:
+        self._deltas = tuple(int(d) for d in deltas)
+        self._cell = tuple(max(d, 1) for d in self._deltas)
+        self._half = tuple(d // 2 for d in self._deltas)
+        self._threshold = score_threshold
+        self._faces = list(self._face_slices([n // 2 for n in shape]))
+        self.start((0, 0, 0))
+
+    def _face_slices(
+        self, center: Sequence[int]
+    ) -> Iterator[tuple[tuple[slice, ...], Position]]:
+        """(slices of a face, offset of its first voxel from the centre)."""
+        box = [slice(c - d, c + d + 1) for c, d in zip(center, self._deltas)]
+        for axis, delta in enumerate(self._deltas):
+            if delta == 0:
+                continue
+            for step in (-delta, delta):
+                face = list(box)
+                face[axis] = slice(center[axis] + step, center[axis] + step + 1)
+                first = [-d for d in self._deltas]
+                first[axis] = step
+                z, y, x = first
+                yield tuple(face), (z, y, x)
+
+    def start(self, position: Position) -> None:
+        """Forgets the last object; `position` is the seed of the next."""
+        self._origin = position
+        self._queue: collections.deque[Position] = collections.deque([position])
+        self._visited: set[Position] = set()
+
+    def _cell_of(self, position: Position) -> Position:
+        z, y, x = (
+            (p - o + h) // c
+            for p, o, h, c in zip(
+                position, self._origin, self._half, self._cell
+            )
+        )
+        return z, y, x
+
+    def pop(self) -> Position | None:
+        """The next position whose cell has not been visited, or None."""
+        while self._queue:
+            position = self._queue.popleft()
+            if self._cell_of(position) not in self._visited:
+                return position
+        return None
+
+    def update(self, logits: np.ndarray, position: Position) -> None:
+        """Marks `position` visited and queues the candidates around it.
+
+        Args:
+          logits: [z, y, x] float32, the prediction at `position`.
+          position: zyx.
+        """
+        self._visited.add(self._cell_of(position))
+        moves = set()
+        for slices, first in self._faces:
+            face = logits[slices]
+            at = int(face.argmax())
+            score = face.flat[at]
+            if score >= self._threshold:
+                offset = np.unravel_index(at, face.shape)
+                z, y, x = (f + int(o) for f, o in zip(first, offset))
+                moves.add((float(score), (z, y, x)))
+        for _, (z, y, x) in sorted(moves, reverse=True):
+            self._queue.append(
+                (position[0] + z, position[1] + y, position[2] + x)
+            )
+
+    def state(self, pending: Position | None) -> dict[str, Any]:
+        """Everything that `restore` needs, as JSON values.
+
+        Args:
+          pending: a popped position whose `update` is still to come; it goes
+            back to the head of the queue.
+        """
+        head = [] if pending is None else [pending]
+        return {
+            "origin": list(self._origin),
+            "queue": [list(p) for p in [*head, *self._queue]],
+            "visited": sorted(list(p) for p in self._visited),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from an earlier `state`."""
+        z, y, x = state["origin"]
+        self._origin = (z, y, x)
+        self._queue = collections.deque((z, y, x) for z, y, x in state["queue"])
+        self._visited = {(z, y, x) for z, y, x in state["visited"]}

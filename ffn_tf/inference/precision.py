@@ -1,0 +1,230 @@
+"""Cheaper arithmetic for a network that was converted to OpenVINO.
+
+Each function rewrites the 3-d convolutions of an `openvino.Model` in place.
+The first convolution (it reads image and seed) and the last one (it writes
+the logits) stay float32 but for `bfloat16`, and the residual stream between
+them does too:
+
+    float32         as converted
+    bfloat16        everything rounded to 8 bits of mantissa
+    bfloat16_mixed  inputs and weights of the inner convolutions rounded
+    bfloat16x2      x = hi + lo, w = hi + lo, both bfloat16; one convolution
+                    over concatenated channels gives hi*hi + lo*hi + hi*lo
+    int8            inputs of the inner convolutions in 8 bits, unsigned, with
+                    one scale each; weights in 8 bits with one scale for each
+                    output channel; sums in int32
+
+A processor without bfloat16 arithmetic gets the same roundings on float32
+numbers (`emulate`), for measuring scores; that is not faster than float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import openvino
+from openvino import opset13 as ops
+from openvino import passes
+
+COMPUTE_DTYPES = (
+    "float32",
+    "bfloat16",
+    "bfloat16_mixed",
+    "bfloat16x2",
+    "int8",
+)
+# Multiplying by 2^16 + 1 and subtracting twice leaves the 8 highest bits of a
+# float32 mantissa, rounded to nearest (Dekker 1971; Veltkamp).
+_SPLITTER = np.float32(2**16 + 1)
+
+
+def convolutions(network: openvino.Model) -> list[Any]:
+    """All convolutions whose weights are constants, in execution order."""
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    manager.run_passes(network)
+    return [
+        node
+        for node in network.get_ordered_ops()
+        if node.get_type_name() == "Convolution"
+        and _source(node, 1).get_node().get_type_name() == "Constant"
+    ]
+
+
+def apply(
+    network: openvino.Model,
+    compute_dtype: str,
+    ranges: Sequence[float],
+    emulate: bool,
+) -> None:
+    """Rewrites `network` for `compute_dtype`.
+
+    Args:
+      network: the converted float32 network.
+      compute_dtype: one of COMPUTE_DTYPES.
+      ranges: for int8, the largest input of each inner convolution.
+      emulate: round float32 numbers instead of using bfloat16 arithmetic.
+    """
+    inner = convolutions(network)[1:-1]
+    if compute_dtype == "bfloat16" and emulate:
+        _round_everything(network)
+    elif compute_dtype == "bfloat16_mixed":
+        for node in inner:
+            _mixed(node, emulate)
+    elif compute_dtype == "bfloat16x2":
+        for node in inner:
+            _two_terms(node, emulate)
+    elif compute_dtype == "int8":
+        for node, largest in zip(inner, ranges, strict=True):
+            _quantise(node, largest)
+    network.validate_nodes_and_infer_types()
+
+
+def input_ranges(
+    network: openvino.Model, samples: Iterable[Sequence[np.ndarray]]
+) -> list[float]:
+    """The largest input of each inner convolution over `samples`.
+
+    Args:
+      network: the float32 network.
+      samples: inputs of the network, in order.
+
+    Raises:
+      ValueError: an inner convolution with a negative input (it does not
+        follow a ReLU), which unsigned 8-bit numbers cannot hold.
+    """
+    probe = network.clone()
+    inner = convolutions(probe)[1:-1]
+    probe.add_outputs([_source(node, 0) for node in inner])
+    compiled = openvino.Core().compile_model(
+        probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+    )
+    largest = [0.0] * len(inner)
+    for sample in samples:
+        results = compiled(list(sample))
+        for index in range(len(inner)):
+            values = results[index + 1]  # 0 is the logits.
+            if values.min() < 0:
+                raise ValueError(
+                    f"Convolution {index + 1} of the network has negative "
+                    f"inputs, which 8 unsigned bits cannot hold. Use another "
+                    f"--compute_dtype than int8."
+                )
+            largest[index] = max(largest[index], float(values.max()))
+    return largest
+
+
+def _source(node: Any, port: int) -> Any:
+    return node.input(port).get_source_output()
+
+
+def _weights(node: Any) -> np.ndarray:
+    return np.array(_source(node, 1).get_node().data, np.float32)
+
+
+def _like(node: Any, inputs: Any, weights: Any) -> Any:
+    """The convolution `node` with other inputs and weights."""
+    attributes = node.get_attributes()
+    return ops.convolution(
+        inputs,
+        weights,
+        attributes["strides"],
+        attributes["pads_begin"],
+        attributes["pads_end"],
+        attributes["dilations"],
+        attributes["auto_pad"],
+    )
+
+
+def _replace(node: Any, replacement: Any) -> None:
+    for target in list(node.output(0).get_target_inputs()):
+        target.replace_source_output(replacement.output(0))
+
+
+def _rounded(value: Any) -> Any:
+    """`value` rounded to bfloat16's mantissa, in float32."""
+    scaled = ops.multiply(value, ops.constant(_SPLITTER))
+    return ops.subtract(scaled, ops.subtract(scaled, value))
+
+
+def _round_array(values: np.ndarray) -> np.ndarray:
+    scaled = values * _SPLITTER
+    return scaled - (scaled - values)
+
+
+def _mixed(node: Any, emulate: bool) -> None:
+    weights = _weights(node)
+    if emulate:
+        product = _like(
+            node,
+            _rounded(_source(node, 0)),
+            ops.constant(_round_array(weights)),
+        )
+        _replace(node, _rounded(product))
+        return
+    product = _like(
+        node,
+        ops.convert(_source(node, 0), "bf16"),
+        ops.constant(weights, dtype=openvino.Type.bf16),
+    )
+    _replace(node, ops.convert(product, "f32"))
+
+
+def _two_terms(node: Any, emulate: bool) -> None:
+    weights = _weights(node)
+    high_weights = _round_array(weights)
+    low_weights = weights - high_weights
+    source = _source(node, 0)
+    all_weights = np.concatenate([high_weights, high_weights, low_weights], 1)
+    if emulate:
+        high = _rounded(source)
+        low = _rounded(ops.subtract(source, high))
+        product = _like(
+            node,
+            ops.concat([high, low, high], 1),
+            ops.constant(_round_array(all_weights)),
+        )
+        _replace(node, _rounded(product))
+        return
+    high = ops.convert(source, "bf16")
+    rest = ops.subtract(source, ops.convert(high, "f32"))
+    low = ops.convert(rest, "bf16")
+    product = _like(
+        node,
+        ops.concat([high, low, high], 1),
+        ops.constant(all_weights, dtype=openvino.Type.bf16),
+    )
+    _replace(node, ops.convert(product, "f32"))
+
+
+def _round_everything(network: openvino.Model) -> None:
+    nodes = convolutions(network)
+    sums = [n for n in network.get_ordered_ops() if n.get_type_name() == "Add"]
+    for node in nodes:
+        product = _like(
+            node,
+            _rounded(_source(node, 0)),
+            ops.constant(_round_array(_weights(node))),
+        )
+        _replace(node, product)
+    # The last two sums make the logits: the head's bias, and the seed.
+    for node in sums[:-2]:
+        targets = list(node.output(0).get_target_inputs())
+        rounded = _rounded(node.output(0))
+        for target in targets:
+            target.replace_source_output(rounded.output(0))
+
+
+def _quantise(node: Any, largest: float) -> None:
+    zero, top = ops.constant(np.float32(0)), ops.constant(np.float32(largest))
+    inputs = ops.fake_quantize(_source(node, 0), zero, top, zero, top, 256)
+    weights = _weights(node)
+    bound = np.abs(weights).max(axis=(1, 2, 3, 4), keepdims=True)
+    bound = np.maximum(bound, np.finfo(np.float32).tiny)
+    low, high = ops.constant(-bound), ops.constant(bound)
+    quantised = ops.fake_quantize(
+        ops.constant(weights), low, high, low, high, 255
+    )
+    _replace(node, _like(node, inputs, quantised))

@@ -1,0 +1,130 @@
+"""(4) Networks by name, and a network as a folder.
+
+A saved network is a folder of two files:
+
+    model.json          {"model": "convstack", "config": {...},
+                         "weights": "sha256:...", "origin": {...}}
+    model.weights.h5    Keras 3 weights
+
+`load` also accepts the prefix of a TensorFlow 1 checkpoint of google/ffn.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+from ffn_tf import program
+from ffn_tf.model import convstack
+from ffn_tf.model import fov
+from ffn_tf.model import tf1_checkpoint
+from ffn_tf.volume import files
+
+_NETWORKS = {"convstack": convstack.ConvStack}
+# google/ffn's `model_name` for the same network.
+_ALIASES = {"convstack_3d.ConvStack3DFFNModel": "convstack"}
+
+
+def network_name(name: str) -> str:
+    """The catalog's name for `name`, which may be google/ffn's.
+
+    Raises:
+      ValueError: an unknown network; the known ones are listed.
+    """
+    found = _ALIASES.get(name, name)
+    if found not in _NETWORKS:
+        known = sorted([*_NETWORKS, *_ALIASES])
+        raise ValueError(f"Unknown network {name!r}: expected one of {known}.")
+    return found
+
+
+def save(
+    network: convstack.ConvStack,
+    folder: str | os.PathLike[str],
+    origin: dict[str, Any],
+) -> None:
+    """Writes `model.weights.h5`, then `model.json`, into `folder`.
+
+    Args:
+      network: a built network.
+      folder: made if missing; an earlier network in it is replaced.
+      origin: what made the weights, stored as it is (JSON values).
+    """
+    root = pathlib.Path(folder)
+    weights = root / "model.weights.h5"
+    with files.atomic_path(weights) as temporary:
+        network.save_weights(temporary, overwrite=True)
+    config = network.get_config()
+    described = {
+        "model": "convstack",
+        "config": {k: config[k] for k in ("depth", "features", "view")},
+        "weights": program.file_digest(weights),
+        "origin": origin,
+        "code": program.describe_code(),
+    }
+    files.write_text(root / "model.json", json.dumps(described, indent=1))
+
+
+def _load_folder(folder: pathlib.Path) -> convstack.ConvStack:
+    description = folder / "model.json"
+    try:
+        described = json.loads(description.read_text(encoding="utf-8"))
+        name, config = described["model"], described["config"]
+        digest = described["weights"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{description} does not describe a network ({error!r}): expected "
+            f'JSON with "model", "config" and "weights".'
+        ) from error
+    weights = folder / "model.weights.h5"
+    found = program.file_digest(weights)
+    if found != digest:
+        raise ValueError(
+            f"{weights} is not the file that {description} describes: found "
+            f"{found}, expected {digest}. Copy both files again."
+        )
+    network = _NETWORKS[network_name(name)].from_config(config)
+    network.build()
+    network.load_weights(weights)
+    return network
+
+
+def load(
+    checkpoint: str, view: fov.FieldOfView | None = None
+) -> convstack.ConvStack:
+    """Loads a network, built and ready.
+
+    Args:
+      checkpoint: a folder with model.json, or the prefix of a TensorFlow 1
+        checkpoint of google/ffn.
+      view: its field of view; None takes the one in model.json, or 33^3 with
+        deltas 8 for a TensorFlow 1 checkpoint, which does not hold it.
+
+    Raises:
+      FileNotFoundError: neither of the two is there.
+      ValueError: damaged files or another architecture.
+    """
+    folder = pathlib.Path(checkpoint)
+    if (folder / "model.json").exists():
+        network = _load_folder(folder)
+        if view is not None:
+            network.view = view
+        return network
+    if tf1_checkpoint.is_checkpoint(checkpoint):
+        return tf1_checkpoint.load(checkpoint, view or fov.FieldOfView())
+    raise FileNotFoundError(
+        f"No network at {checkpoint!r}: expected a folder with model.json and "
+        f"model.weights.h5, or the prefix of a TensorFlow 1 checkpoint (the "
+        f"path of its .index file without that suffix)."
+    )
+
+
+def describe(checkpoint: str) -> dict[str, str]:
+    """{"path", "digest"} of a checkpoint, for provenance."""
+    folder = pathlib.Path(checkpoint)
+    weights = folder / "model.weights.h5"
+    if not weights.exists():
+        weights = pathlib.Path(checkpoint + ".data-00000-of-00001")
+    return {"path": checkpoint, "digest": program.file_digest(weights)}
