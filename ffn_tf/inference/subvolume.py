@@ -1,0 +1,239 @@
+"""Subvolume files: what one canvas leaves behind, as google/ffn lays it out.
+
+    <folder>/<x>/<y>/seg-<x>_<y>_<z>.npz     x, y, z: the corner
+
+    segmentation  [z, y, x] uint8, 16, 32 or 64, the least that holds its ids
+    origins       id -> OriginInfo; a pickle (see pickles)
+    overlaps      id -> [2, n] int64: the ids that the object ran into, and in
+                  how many voxels; a pickle
+    request       the serialized InferenceRequest
+    counters      JSON: name -> count
+    provenance    JSON, ours: what made the file. google/ffn does not look at it
+
+google/ffn's readers read these files, and `load` reads google/ffn's, also those
+that lie flat in the folder. Ids count from 1 in each subvolume: segment 7 here
+and segment 7 next door have nothing to do with each other.
+
+The same input gives the same bytes. So nothing here depends on the clock:
+`walltime_sec` is written as 0, and `counters` is for counts, not for times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import json
+import os
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from ffn_tf import volume
+from ffn_tf.inference import archive, pickles
+
+Corner = tuple[int, int, int]
+OriginInfo = pickles.OriginInfo
+
+_NAME = re.compile(r"seg-(\d+)_(\d+)_(\d+)\.npz")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subvolume:
+    """One result.
+
+    Attributes:
+      box: where it lies.
+      segmentation: [z, y, x] unsigned ids, 0 background.
+      origins: id -> seed (counted from the box's corner) and network calls.
+      overlaps: id -> [2, n] int64, overlapped ids and voxel counts.
+      counters: name -> count.
+      request: serialized InferenceRequest (`request.from_serialized`).
+      provenance: what made it; JSON values. `voxel_size_nm` (zyx), if there,
+        is the size of the voxels.
+    """
+
+    box: volume.Box
+    segmentation: np.ndarray
+    origins: Mapping[int, OriginInfo] = dataclasses.field(default_factory=dict)
+    overlaps: Mapping[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    request: bytes = b""
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        labels = self.segmentation
+        if labels.shape != self.box.size or labels.dtype.kind not in "iu":
+            raise ValueError(
+                f"Expected a segmentation of integers [z, y, x] that fills box "
+                f"{self.box}, found {labels.dtype} of shape {labels.shape}."
+            )
+
+
+# -----------------------------------------------------------------------------
+# Names
+# -----------------------------------------------------------------------------
+
+
+def path_for(
+    directory: str | os.PathLike[str],
+    corner_zyx: Sequence[int],
+    suffix: str = "npz",
+) -> pathlib.Path:
+    """Where the file of the subvolume at `corner_zyx` belongs.
+
+    Raises:
+      ValueError: a negative corner, which the format cannot name.
+    """
+    z, y, x = (int(value) for value in corner_zyx)
+    if min(z, y, x) < 0:
+        raise ValueError(
+            f"A subvolume file cannot name the negative corner zyx {z}, {y}, "
+            f"{x}; let the volume start at zero or above."
+        )
+    folder = pathlib.Path(directory) / str(x) / str(y)
+    return folder / f"seg-{x}_{y}_{z}.{suffix}"
+
+
+def find(
+    directory: str | os.PathLike[str],
+) -> dict[Corner, pathlib.Path]:
+    """The files of a folder by corner (zyx), also those that lie flat in it.
+
+    Where a corner has both, the nested one counts, as for google/ffn.
+    """
+    root = pathlib.Path(directory)
+    paths = [*root.glob("seg-*.npz"), *root.glob("*/*/seg-*.npz")]
+    return dict(sorted({_corner_of(path): path for path in paths}.items()))
+
+
+def _corner_of(path: pathlib.Path) -> Corner:
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise ValueError(
+            f"{path}: expected a name like seg-<x>_<y>_<z>.npz, which says "
+            f"where the subvolume lies."
+        )
+    x, y, z = (int(value) for value in match.groups())
+    return z, y, x
+
+
+# -----------------------------------------------------------------------------
+# Files
+# -----------------------------------------------------------------------------
+
+
+def save(
+    directory: str | os.PathLike[str], subvolume: Subvolume
+) -> pathlib.Path:
+    """Writes the subvolume's file, whole or not at all; returns its path.
+
+    Raises:
+      ValueError: a negative corner, or negative ids (markers of rejected
+        seeds must be cleared first).
+      OSError: it cannot be written.
+    """
+    path = path_for(directory, subvolume.box.start)
+    origins = {
+        key: dataclasses.replace(origin, walltime_sec=0.0)
+        for key, origin in subvolume.origins.items()
+    }
+    archive.write(
+        path,
+        {
+            "segmentation": _narrowed(subvolume.segmentation),
+            "origins": pickles.origins_member(origins),
+            "overlaps": pickles.overlaps_member(subvolume.overlaps),
+            "request": np.array(subvolume.request),
+            "counters": np.array(_json(subvolume.counters)),
+            "provenance": np.array(_json(subvolume.provenance)),
+        },
+    )
+    return path
+
+
+def load(path: str | os.PathLike[str]) -> Subvolume:
+    """Reads a subvolume file, google/ffn's or ours.
+
+    A name that is not a subvolume's (google/ffn's published results) does not
+    tell a corner; the corner is then 0, 0, 0.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: damaged, or not a subvolume file, or it holds a pickle of
+        something other than origins and overlaps.
+    """
+    name = pathlib.Path(path)
+    corner = _corner_of(name) if name.name.startswith("seg-") else (0, 0, 0)
+    with archive.read(path) as file:
+        labels = file.array("segmentation")
+        origins = pickles.read_origins(file.raw("origins"), "origins")
+        overlaps = {}
+        if "overlaps" in file:
+            overlaps = pickles.read_overlaps(file.raw("overlaps"), "overlaps")
+        # numpy pads bytes with zeros and drops them on the way out; a message
+        # may end in one, so take what is there.
+        request = file.array("request") if "request" in file else np.array(b"")
+        return Subvolume(
+            box=volume.Box.from_size(corner, labels.shape),
+            segmentation=labels,
+            origins=origins,
+            overlaps=overlaps,
+            counters=json.loads(file.text("counters", "{}")),
+            request=request.tobytes() if request.item() else b"",
+            provenance=json.loads(file.text("provenance", "{}")),
+        )
+
+
+def load_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Only what made the file; empty for a file of google/ffn's.
+
+    Raises:
+      FileNotFoundError, ValueError: as `load`.
+    """
+    with archive.read(path) as file:
+        return json.loads(file.text("provenance", "{}"))
+
+
+def open_folder(path: str | os.PathLike[str]) -> volume.Volume:
+    """The one subvolume of a folder, or a subvolume file, as a volume.
+
+    Raises:
+      FileNotFoundError: no subvolume there.
+      ValueError: several: their ids must be reconciled first.
+    """
+    if os.path.isdir(path):
+        found = list(find(path).values())
+        if not found:
+            raise FileNotFoundError(f"{path}: no seg-<x>_<y>_<z>.npz in it.")
+        if len(found) > 1:
+            raise ValueError(
+                f"{path}: expected one subvolume, found {len(found)}. Each "
+                f"counts its segments from 1, so they cannot be read as one "
+                f"volume before they are reconciled; open one of them, such "
+                f"as {found[0]}."
+            )
+        path = found[0]
+    result = load(path)
+    opened = volume.from_array(
+        result.segmentation,
+        voxel_size_nm=result.provenance.get("voxel_size_nm", (1, 1, 1)),
+        start=result.box.start,
+    )
+    return opened.described(kind="segmentation")
+
+
+def _narrowed(labels: np.ndarray) -> np.ndarray:
+    """The labels in the least unsigned type that holds them."""
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0:
+        raise ValueError(
+            f"A segmentation to be saved has no negative ids, found {low}; "
+            f"markers of rejected seeds must become 0 first."
+        )
+    return labels.astype(np.min_scalar_type(high))
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), sort_keys=True)
