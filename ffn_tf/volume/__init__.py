@@ -2,7 +2,9 @@
 
     Box, VolumeInfo, Volume      what a region, a volume's face, a volume is
     open, create, from_array     how to get one
+    staged                       one that appears whole or not at all
     grid                         boxes cut into boxes
+    dataset                      the YAML files that describe specimens
     address                      the strings that name volumes
     labels                       objects: renumbered, split into parts, dusted
     files                        files that appear whole or not at all
@@ -10,9 +12,10 @@
 Everything is zyx, half-open, in voxels; lengths are in nanometres.
 """
 
-from ffn_tf.volume import address, files, grid, labels
+from ffn_tf.volume import address, dataset, files, grid, labels
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import VolumeInfo
+from ffn_tf.volume.staging import staged
 from ffn_tf.volume.store import Volume, create, from_array, open
 
 __all__ = [
@@ -21,9 +24,11 @@ __all__ = [
     "VolumeInfo",
     "address",
     "create",
+    "dataset",
     "files",
     "from_array",
     "grid",
     "labels",
     "open",
+    "staged",
 ]

@@ -6,9 +6,10 @@
     precomputed://em?mip=1         a folder in Neuroglancer's format, a scale
     zarr://em.zarr  zarr3://em.zarr  n5://em.n5
     em.zarr                        a folder, recognised by its metadata file
+    slices/  em.tif                PNG or TIFF sections, read-only
     {"driver": "n5", ...}          a TensorStore spec, read-only
 
-A path may be followed by `?key=value&...`:
+A path may be followed by `?key=value&...`, where the format has such things:
     mip=N          scale N of a multiscale volume (default 0)
     channel=N      channel N of a volume with channels (default 0)
     missing=zero   chunks that were never written read as 0; without it,
@@ -32,7 +33,7 @@ T = TypeVar("T")
 
 SCHEMES = ("precomputed", "zarr", "zarr3", "n5")
 _GRAMMAR = (
-    "expected FILE.h5:DATASET, FILE.npy, FILE.npz:KEY, a folder, or "
+    "expected FILE.h5:DATASET, FILE.npy, FILE.npz:KEY, FILE.tif, a folder, or "
     "SCHEME://FOLDER with a scheme of " + ", ".join(SCHEMES)
 )
 _METADATA_FILES = {
@@ -43,6 +44,12 @@ _METADATA_FILES = {
     "attributes.json": "n5",
 }
 _SUFFIXES = {".zarr": "zarr", ".n5": "n5"}
+_TIFF = (".tif", ".tiff")
+_QUERY_NAMES = {
+    "mip": "mip",
+    "channel": "channel",
+    "missing_is_zero": "missing",
+}
 _HDF5 = re.compile(r"(?P<path>.+\.(?:h5|hdf5|hdf))(?::(?P<name>.*))?", re.I)
 _NPZ = re.compile(r"(?P<path>.+\.npz)(?::(?P<name>.*))?", re.I)
 
@@ -53,7 +60,7 @@ class Address:
 
     Attributes:
       text: what was parsed; used in messages.
-      format: hdf5, npy, npz, precomputed, zarr, zarr3, n5 or spec.
+      format: hdf5, npy, npz, stack, precomputed, zarr, zarr3, n5 or spec.
       path: the file or folder.
       dataset: name inside an HDF5 file or npz archive.
       mip: scale of a multiscale volume; None if not given.
@@ -119,9 +126,10 @@ def _file_or_folder(
         match = pattern.fullmatch(path)
         if match:
             name = (match["name"] or "").strip("/")
-            return Address(text, file_format, match["path"], name, **options)
-    if path.lower().endswith(".npy"):
-        return Address(text, "npy", path, **options)
+            return _file(text, file_format, match["path"], name, options)
+    for file_format, suffixes in (("npy", (".npy",)), ("stack", _TIFF)):
+        if path.lower().endswith(suffixes):
+            return _file(text, file_format, path, "", options)
     by_name = _SUFFIXES.get(pathlib.Path(path).suffix)
     found = by_name if creating else _format_on_disk(path) or by_name
     if found:
@@ -129,10 +137,12 @@ def _file_or_folder(
     if creating:
         raise ValueError(f"{text}: the name tells no format; {_GRAMMAR}.")
     if os.path.isdir(path):
+        if any(is_slice(name) for name in os.listdir(path)):
+            return _file(text, "stack", path, "", options)
         raise ValueError(
             f"{text}: the folder holds none of "
-            f"{', '.join(_METADATA_FILES)}, so it is no volume of a known "
-            f"format; {_GRAMMAR}."
+            f"{', '.join(_METADATA_FILES)}, nor PNG or TIFF files, so it is "
+            f"no volume of a known format; {_GRAMMAR}."
         )
     if not os.path.exists(path):
         raise FileNotFoundError(
@@ -140,6 +150,26 @@ def _file_or_folder(
             f"format; {_GRAMMAR}."
         )
     raise ValueError(f"{text}: a file of no known format; {_GRAMMAR}.")
+
+
+def _file(
+    text: str, file_format: str, path: str, name: str, options: dict[str, Any]
+) -> Address:
+    """An address of a format that has one scale and no chunks to miss."""
+    can = ("channel",) if file_format in ("hdf5", "npy", "npz") else ()
+    for option in options:
+        if option not in can:
+            raise ValueError(
+                f"{text}: ?{_QUERY_NAMES[option]}= means nothing for this "
+                f"format; remove it."
+            )
+    return Address(text, file_format, path, name, **options)
+
+
+def is_slice(name: str) -> bool:
+    """Whether a file name is that of a section of an image stack."""
+    is_image = name.lower().endswith((".png", *_TIFF))
+    return is_image and not name.startswith(".")
 
 
 def _format_on_disk(path: str) -> str | None:

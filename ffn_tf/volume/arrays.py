@@ -134,8 +134,6 @@ def create_npy(
     address: Address, info: VolumeInfo, attributes: dict[str, Any]
 ) -> None:
     """Writes a `.npy` file of zeros, and what it cannot say beside it."""
-    if os.path.exists(address.path):
-        raise FileExistsError(f"{address.text}: exists already.")
     extra = {
         "voxel_size_nm": info.voxel_size_nm,
         "start_zyx": info.domain.start,
@@ -149,6 +147,20 @@ def create_npy(
             temporary, mode="w+", dtype=info.dtype, shape=info.domain.size
         )
         array.flush()
+        with open(temporary, "r+b") as file:
+            # A full disk is an error here, not a crash at the first voxel.
+            os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
+
+
+def _unpickled(archive: Any, key: str, where: str) -> np.ndarray:
+    try:
+        return archive[key]
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: not an array of numbers but a pickle, which is not "
+            f"opened ({error}); there are: "
+            f"{', '.join(sorted(archive.files))}."
+        ) from error
 
 
 def open_npz(address: Address) -> ArraySource:
@@ -161,7 +173,7 @@ def open_npz(address: Address) -> ArraySource:
                     f"{where}: no array {key!r}; there are: "
                     f"{', '.join(sorted(archive.files))}."
                 )
-            array = archive[key]
+            array = _unpickled(archive, key, where)
     except FileNotFoundError:
         raise FileNotFoundError(f"{where}: no such file.") from None
     except (zipfile.BadZipFile, EOFError) as error:

@@ -27,14 +27,13 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from ffn_tf.volume import files, physical
+from ffn_tf.volume import physical
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
 
-FORMATS = ("precomputed", "zarr", "zarr3", "n5", "spec")
 _DRIVERS = {"precomputed": "neuroglancer_precomputed"}
-_NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
+NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
 
 
 @functools.cache
@@ -106,7 +105,8 @@ def short(error: Exception) -> str:
     return re.split(r" \[(?:source locations|tensorstore_)", str(error))[0]
 
 
-def _kvstore(*parts: str) -> dict[str, str]:
+def kvstore(*parts: str) -> dict[str, str]:
+    """A local folder, as TensorStore names it."""
     path = os.path.abspath(os.path.join(*parts))
     return {"driver": "file", "path": path + "/"}
 
@@ -118,7 +118,7 @@ def _open_spec(address: Address, array_path: str) -> dict[str, Any]:
     else:
         spec = {
             "driver": _DRIVERS.get(address.format, address.format),
-            "kvstore": _kvstore(address.path, array_path),
+            "kvstore": kvstore(address.path, array_path),
         }
         if address.format == "precomputed":
             spec["scale_index"] = address.mip or 0
@@ -129,7 +129,7 @@ def _open_spec(address: Address, array_path: str) -> dict[str, Any]:
 def open_chunked(address: Address, writable: bool) -> ChunkedSource:
     """Opens a folder of chunks, or a TensorStore spec."""
     path, metadata = "", {}
-    if address.format in _NGFF_VERSIONS or address.format == "n5":
+    if address.format in NGFF_VERSIONS or address.format == "n5":
         metadata = _metadata(address)
         path, metadata = _array_in_group(address, metadata)
     elif address.format == "precomputed":
@@ -317,161 +317,3 @@ def _provenance(address: Address) -> dict[str, Any]:
     steps = (_read_json(address, "provenance") or {}).get("processing", [])
     ours = [s["method"] for s in steps if "ffn_tf" in s.get("method", {})]
     return ours[0]["ffn_tf"] if ours else {}
-
-
-def create_chunked(
-    address: Address, info: VolumeInfo, attributes: dict[str, Any]
-) -> None:
-    """Makes an empty volume; chunks are written when voxels are."""
-    if address.format == "spec":
-        raise ValueError(
-            f"{address.text}: a TensorStore spec is read-only; name the "
-            f"output by scheme and folder."
-        )
-    if os.path.exists(address.path) and (
-        not os.path.isdir(address.path) or os.listdir(address.path)
-    ):
-        raise FileExistsError(f"{address.text}: exists already.")
-    spec = {
-        "precomputed": _precomputed_spec,
-        "zarr": _zarr_spec,
-        "zarr3": _zarr3_spec,
-        "n5": _n5_spec,
-    }[address.format](info)
-    if address.format == "n5":
-        spec["metadata"]["ffn_tf"] = _ours(info, attributes)
-    group = "0" if address.format in _NGFF_VERSIONS else ""
-    spec["kvstore"] = _kvstore(address.path, group)
-    # Zeros are written like other values: a chunk that is missing was never
-    # written, and reading it is an error.
-    spec["store_data_equal_to_fill_value"] = True
-    try:
-        ts.open(spec, create=True, open=False, context=context()).result()
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{address.text}: cannot be created: {short(error)}."
-        ) from error
-    if address.format in _NGFF_VERSIONS:
-        _write_group(address, info, attributes)
-    if address.format == "precomputed":
-        _write_provenance(address, attributes)
-
-
-def _ours(info: VolumeInfo, attributes: dict[str, Any]) -> dict[str, Any]:
-    return {"kind": info.kind, "attributes": attributes}
-
-
-def _precomputed_spec(info: VolumeInfo) -> dict[str, Any]:
-    is_ids = info.kind == "segmentation"
-    compressible = is_ids and info.dtype in (np.uint32, np.uint64)
-    scale: dict[str, Any] = {
-        "size": reversed_axes(info.domain.size),
-        "voxel_offset": reversed_axes(info.domain.start),
-        "resolution": reversed_axes(info.voxel_size_nm),
-        "chunk_size": reversed_axes(info.chunk_zyx),
-        "encoding": "compressed_segmentation" if compressible else "raw",
-    }
-    if compressible:
-        scale["compressed_segmentation_block_size"] = (8, 8, 8)
-    return {
-        "driver": "neuroglancer_precomputed",
-        "multiscale_metadata": {
-            "type": info.kind,
-            "data_type": info.dtype.name,
-            "num_channels": 1,
-        },
-        "scale_metadata": scale,
-    }
-
-
-def _zarr_spec(info: VolumeInfo) -> dict[str, Any]:
-    return {
-        "driver": "zarr",
-        "metadata": {
-            "shape": info.domain.size,
-            "chunks": info.chunk_zyx,
-            "dtype": info.dtype.str,
-            "fill_value": 0,
-            "dimension_separator": "/",
-            "compressor": {
-                "id": "blosc",
-                "cname": "zstd",
-                "clevel": 3,
-                "shuffle": 1,
-            },
-        },
-    }
-
-
-def _zarr3_spec(info: VolumeInfo) -> dict[str, Any]:
-    return {
-        "driver": "zarr3",
-        "metadata": {
-            "shape": info.domain.size,
-            "data_type": info.dtype.name,
-            "chunk_grid": {
-                "name": "regular",
-                "configuration": {"chunk_shape": info.chunk_zyx},
-            },
-            "dimension_names": ["z", "y", "x"],
-            "fill_value": False if info.dtype == bool else 0,
-            "codecs": [
-                {"name": "bytes", "configuration": {"endian": "little"}},
-                {"name": "zstd", "configuration": {"level": 3}},
-                # The one checksum that notices a flipped bit.
-                {"name": "crc32c"},
-            ],
-        },
-        "schema": {"dimension_units": [[v, "nm"] for v in info.voxel_size_nm]},
-    }
-
-
-def _n5_spec(info: VolumeInfo) -> dict[str, Any]:
-    size_xyz = reversed_axes(info.voxel_size_nm)
-    return {
-        "driver": "n5",
-        "metadata": {
-            "dimensions": reversed_axes(info.domain.size),
-            "blockSize": reversed_axes(info.chunk_zyx),
-            "dataType": info.dtype.name,
-            "compression": {"type": "gzip", "level": 1},
-            "axes": ["x", "y", "z"],
-            "units": ["nm", "nm", "nm"],
-            "resolution": size_xyz,
-            "offset": reversed_axes(physical.offset_nm(info)),
-            "pixelResolution": {"unit": "nm", "dimensions": size_xyz},
-        },
-    }
-
-
-def _write_group(
-    address: Address, info: VolumeInfo, attributes: dict[str, Any]
-) -> None:
-    name = os.path.basename(os.path.abspath(address.path))
-    version = _NGFF_VERSIONS[address.format]
-    found = physical.to_multiscales(info, name, version)
-    found["ffn_tf"] = _ours(info, attributes)
-    if address.format == "zarr3":
-        group = {"zarr_format": 3, "node_type": "group", "attributes": found}
-        _write_json(address, "zarr.json", group)
-    else:
-        _write_json(address, ".zattrs", found)
-        _write_json(address, ".zgroup", {"zarr_format": 2})
-
-
-def _write_provenance(address: Address, attributes: dict[str, Any]) -> None:
-    _write_json(
-        address,
-        "provenance",
-        {
-            "description": "",
-            "owners": [],
-            "processing": [{"by": "ffn_tf", "method": {"ffn_tf": attributes}}],
-            "sources": [],
-        },
-    )
-
-
-def _write_json(address: Address, name: str, value: dict[str, Any]) -> None:
-    path = os.path.join(address.path, name)
-    files.write_text(path, json.dumps(value, indent=1))

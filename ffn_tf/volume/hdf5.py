@@ -137,20 +137,30 @@ def _source(file: h5py.File, address: Address) -> Hdf5Source:
     return Hdf5Source(dataset, info, channel)
 
 
+def exists(address: Address) -> bool:
+    """Whether the dataset is there.
+
+    Raises:
+      ValueError: the address names no dataset.
+    """
+    if not address.dataset:
+        raise ValueError(f"{address.text}: no dataset; write FILE:DATASET.")
+    if not os.path.exists(address.path):
+        return False
+    with _open_file(address, "r") as file:
+        return address.dataset in file
+
+
 def create_hdf5(
     address: Address, info: VolumeInfo, attributes: dict[str, Any]
 ) -> None:
     """Adds an empty (zero) dataset to a new or an existing file."""
-    if not address.dataset:
-        raise ValueError(f"{address.text}: no dataset; write FILE:DATASET.")
     if not os.path.exists(address.path):
         with files.atomic_path(address.path) as temporary:
             with h5py.File(temporary, "w") as file:
                 _add_dataset(file, address.dataset, info, attributes)
         return
     with _open_file(address, "r+") as file:
-        if address.dataset in file:
-            raise FileExistsError(f"{address.text}: exists already.")
         _add_dataset(file, address.dataset, info, attributes)
 
 

@@ -17,9 +17,6 @@ import cc3d
 import fastremap
 import numpy as np
 
-# Voxels touch through faces.
-_CONNECTIVITY = 6
-
 
 def _checked(labels: np.ndarray) -> np.ndarray:
     if labels.ndim != 3 or labels.dtype.kind not in "bui":
@@ -57,7 +54,8 @@ def contiguous(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def components(labels: np.ndarray) -> np.ndarray:
     """Connected parts of equal labels: [z, y, x] uint32, ids 1..n."""
     parts = cc3d.connected_components(
-        np.ascontiguousarray(_checked(labels)), connectivity=_CONNECTIVITY
+        np.ascontiguousarray(_checked(labels)),
+        connectivity=6,  # through faces
     )
     return parts.astype(np.uint32, copy=False)
 

@@ -82,10 +82,9 @@ def from_attributes(
     return (z, y, x), start_voxel([float(v) for v in offset], (z, y, x))
 
 
-def to_multiscales(info: VolumeInfo, name: str, version: str) -> dict[str, Any]:
+def to_multiscales(info: VolumeInfo, version: str) -> dict[str, Any]:
     """OME-NGFF metadata of a group with the single scale `0`."""
     multiscale: dict[str, Any] = {
-        "name": name,
         "axes": [
             {"name": axis, "type": "space", "unit": "nanometer"}
             for axis in "zyx"

@@ -16,16 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 import dataclasses
+import os
 from typing import Any, Literal
 
 import numpy as np
 
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import arrays, chunked, hdf5
+from ffn_tf.volume import arrays, chunked, hdf5, layout, stack
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import Nanometres, Source, VolumeInfo
 
 Mode = Literal["r", "r+"]
+
+_READ_ONLY = ("npz", "spec", "stack")
 
 
 class Volume:
@@ -146,8 +149,8 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
         raise ValueError(f"mode: expected r or r+, found {mode!r}.")
     where = address_lib.parse(address)
     writable = mode == "r+"
-    if writable and where.format in ("npz", "spec"):
-        raise ValueError(f"{address}: cannot be written, only read.")
+    if writable and where.format in _READ_ONLY:
+        raise ValueError(f"{address}: a format that is only read.")
     source: Source
     if where.format == "hdf5":
         source = hdf5.open_hdf5(where, writable)
@@ -155,9 +158,36 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
         source = arrays.open_npy(where, writable)
     elif where.format == "npz":
         source = arrays.open_npz(where)
+    elif where.format == "stack":
+        source = stack.open_stack(where)
     else:
         source = chunked.open_chunked(where, writable)
     return Volume(source, str(address), writable=writable)
+
+
+def refuse_existing(where: address_lib.Address) -> None:
+    """Raises unless a volume can be created there.
+
+    Raises:
+      FileExistsError: something is there.
+      ValueError: the format is only read.
+    """
+    if where.format in _READ_ONLY:
+        raise ValueError(
+            f"{where.text}: a format that is only read; write .h5, .npy, "
+            f"precomputed, zarr, zarr3 or n5."
+        )
+    if where.format == "hdf5":
+        there = hdf5.exists(where)
+    elif os.path.isdir(where.path):
+        there = bool(os.listdir(where.path))
+    else:
+        there = os.path.lexists(where.path)
+    if there:
+        raise FileExistsError(
+            f"{where.text}: exists already, and nothing is overwritten; "
+            f"delete it or name another output."
+        )
 
 
 def create(
@@ -179,14 +209,13 @@ def create(
     """
     where = address_lib.parse(address, creating=True)
     attributes = attributes or {}
-    if where.format == "npz":
-        raise ValueError(f"{address}: cannot be written; use .npy or .h5.")
+    refuse_existing(where)
     if where.format == "hdf5":
         hdf5.create_hdf5(where, info, attributes)
     elif where.format == "npy":
         arrays.create_npy(where, info, attributes)
     else:
-        chunked.create_chunked(where, info, attributes)
+        layout.create_chunked(where, info, attributes)
     return open(address, mode="r+")
 
 

@@ -1,0 +1,197 @@
+"""Datasets: a YAML file that names volumes and regions of one specimen.
+
+    name: fib25
+    description: FIB-SEM of the Drosophila medulla
+    volumes:
+      image:
+        address: ${FFN_DATA_DIR}/fib25/grayscale_maps.h5:raw
+        voxel_size_nm: [10, 10, 10]
+        kind: image
+    regions:
+      crop:
+        start_zyx: [60, 60, 60]
+        size_zyx: [80, 80, 80]
+
+`voxel_size_nm` and `kind` may be left out where the volume knows them; where
+both say something, they must agree. `${NAME}` in an address is an
+environment variable; FFN_DATA_DIR, where unset, is `../shared/data` beside
+the checkout. Regions are in voxels of the volumes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import difflib
+import os
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ffn_tf.volume import store
+from ffn_tf.volume.box import Box
+from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE
+
+_KEYS = ("name", "description", "volumes", "regions")
+_ENTRY_KEYS = ("address", "voxel_size_nm", "kind")
+_REGION_KEYS = ("start_zyx", "size_zyx")
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def data_dir() -> pathlib.Path:
+    """Where the real data is, if it is there: $FFN_DATA_DIR or the default."""
+    default = _ROOT.parent / "shared" / "data"
+    return pathlib.Path(os.environ.get("FFN_DATA_DIR") or default)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One volume of a dataset, as its YAML describes it."""
+
+    address: str
+    voxel_size_nm: tuple[float, float, float] | None = None
+    kind: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A parsed dataset file.
+
+    Attributes:
+      name: of the specimen.
+      description: a sentence about it.
+      volumes: by role: image, truth, ...
+      regions: named boxes, in voxels.
+    """
+
+    name: str
+    description: str
+    volumes: Mapping[str, Entry]
+    regions: Mapping[str, Box]
+
+    def open(self, role: str) -> store.Volume:
+        """Opens the volume of a role.
+
+        Raises:
+          ValueError: no such role, or the volume contradicts the dataset.
+          FileNotFoundError: the data is not there.
+        """
+        entry = self.volumes.get(role)
+        if entry is None:
+            raise ValueError(
+                f"dataset {self.name}: no volume {role!r}; there are: "
+                f"{', '.join(self.volumes)}."
+            )
+        opened = store.open(entry.address)
+        size = opened.voxel_size_nm
+        stated = entry.voxel_size_nm or size
+        if size != UNKNOWN_VOXEL_SIZE and not np.allclose(size, stated):
+            raise ValueError(
+                f"dataset {self.name}: voxel_size_nm of {role} is {stated}, "
+                f"but {entry.address} says {size}; correct one of them."
+            )
+        return opened.described(
+            voxel_size_nm=stated, kind=entry.kind or opened.info.kind
+        )
+
+
+def load(path: str | os.PathLike[str]) -> Dataset:
+    """Reads a dataset file.
+
+    Raises:
+      FileNotFoundError: it does not exist.
+      ValueError: it is not YAML, or a key or a value is wrong.
+    """
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from error
+    top = _checked(found, f"{path}", ("name", "volumes"), _KEYS)
+    return Dataset(
+        name=str(top["name"]),
+        description=str(top.get("description", "")),
+        volumes={
+            role: _entry(value, f"{path}: volumes.{role}")
+            for role, value in _mapping(top["volumes"], path).items()
+        },
+        regions={
+            name: _region(value, f"{path}: regions.{name}")
+            for name, value in _mapping(top.get("regions", {}), path).items()
+        },
+    )
+
+
+def _mapping(value: Any, where: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{where}: expected `name: value` lines, found {value!r}."
+        )
+    return {str(key): item for key, item in value.items()}
+
+
+def _checked(
+    value: Any, where: str, required: tuple[str, ...], allowed: tuple[str, ...]
+) -> dict[str, Any]:
+    """`value` as a mapping that has the right keys."""
+    found = _mapping(value, where)
+    for key in found:
+        if key not in allowed:
+            near = difflib.get_close_matches(key, allowed, 1, 0.0)[0]
+            raise ValueError(
+                f"{where}: unknown key {key!r}; did you mean {near!r}? "
+                f"Known: {', '.join(allowed)}."
+            )
+    for key in required:
+        if key not in found:
+            raise ValueError(f"{where}: key {key!r} is missing.")
+    return found
+
+
+def _triple(value: Any, where: str) -> tuple[Any, Any, Any]:
+    numbers = isinstance(value, list) and len(value) == 3
+    if not numbers or not all(type(v) in (int, float) for v in value):
+        raise ValueError(
+            f"{where}: expected three numbers [z, y, x], found {value!r}."
+        )
+    return tuple(value)
+
+
+def _entry(value: Any, where: str) -> Entry:
+    found = _checked(value, where, ("address",), _ENTRY_KEYS)
+    size = found.get("voxel_size_nm")
+    kind = found.get("kind")
+    if kind not in (None, "image", "segmentation"):
+        raise ValueError(
+            f"{where}.kind: expected image or segmentation, found {kind!r}."
+        )
+    return Entry(
+        address=_expanded(str(found["address"]), where),
+        voxel_size_nm=size and _triple(size, f"{where}.voxel_size_nm"),
+        kind=kind,
+    )
+
+
+def _region(value: Any, where: str) -> Box:
+    found = _checked(value, where, _REGION_KEYS, _REGION_KEYS)
+    return Box.from_size(
+        _triple(found["start_zyx"], f"{where}.start_zyx"),
+        _triple(found["size_zyx"], f"{where}.size_zyx"),
+    )
+
+
+def _expanded(address: str, where: str) -> str:
+    known = os.environ | {"FFN_DATA_DIR": str(data_dir())}
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in known:
+            raise ValueError(
+                f"{where}.address: environment variable {match[1]} is not "
+                f"set; export it."
+            )
+        return known[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, address)
