@@ -29,8 +29,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 import dataclasses
+import math
 
 import numpy as np
+import tqdm
 
 from ffn_tf import volume
 from ffn_tf.volume import grid
@@ -142,38 +144,21 @@ def count_volumes(
         contain `box`.
     """
     table, pending, pending_rows = merged([]), [], 0
-    for block in grid.tile(box, block_zyx):
+    num_blocks = math.prod(-(-n // b) for n, b in zip(box.size, block_zyx))
+    for block in tqdm.tqdm(
+        grid.tile(box, block_zyx),
+        total=num_blocks,
+        desc="Counting",
+        unit="block",
+        delay=2,
+        disable=None,  # Silent where nobody watches.
+    ):
         part = count(truth.read(block), segmentation.read(block))
         pending.append(part)
         pending_rows += len(part)
         if pending_rows > max(_PENDING_ROWS, len(table)):
             table, pending, pending_rows = merged([table, *pending]), [], 0
     return merged([table, *pending])
-
-
-def shared_box(truth: volume.Volume, segmentation: volume.Volume) -> volume.Box:
-    """The box that both volumes cover, in voxels of their one scale.
-
-    Raises:
-      ValueError: the volumes do not meet, or name different voxel sizes.
-    """
-    sizes = truth.voxel_size_nm, segmentation.voxel_size_nm
-    # A size of one nanometre is what formats without a voxel size report.
-    named = [size for size in sizes if tuple(size) != (1, 1, 1)]
-    if len(named) == 2 and not np.allclose(*named):
-        raise ValueError(
-            f"Truth and segmentation must have one voxel size: found truth "
-            f"{sizes[0]} nm zyx at {truth.address}, segmentation {sizes[1]} "
-            f"nm zyx at {segmentation.address}. Name another scale of one."
-        )
-    box = truth.domain.intersected(segmentation.domain)
-    if box.is_empty:
-        raise ValueError(
-            f"Truth and segmentation share no voxel: truth {truth.address} "
-            f"covers {truth.domain}, segmentation {segmentation.address} "
-            f"covers {segmentation.domain}. Check the offsets of both."
-        )
-    return box
 
 
 def _check_integers(what: str, array: np.ndarray) -> None:

@@ -23,13 +23,12 @@ same box are coloured alike.
 from __future__ import annotations
 
 import colorsys
-import dataclasses
 import math
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ffn_tf.evaluation import matching
+from ffn_tf.evaluation import matching, slices
 
 # In pixels: the longest edge of a panel is made at least this long.
 _PANEL, _NARROWEST = 440, 1000
@@ -51,54 +50,17 @@ _CAPTION = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Slice:
-    """One slice of everything.
-
-    Attributes:
-      title: which slice, such as "z = 125".
-      axes: the axes of its rows and its columns, such as "yx".
-      pixel_nm: height and width of a pixel.
-      truth: [rows, columns] ids.
-      segmentation: [rows, columns] ids.
-      image: [rows, columns] uint8, or None.
-    """
-
-    title: str
-    axes: str
-    pixel_nm: tuple[float, float]
-    truth: np.ndarray
-    segmentation: np.ndarray
-    image: np.ndarray | None
-
-    def resampled(self, shape: tuple[int, int]) -> Slice:
-        """The slice with every array at `shape`, by nearest pixel."""
-        old = self.truth.shape
-        index = np.ix_(
-            *((np.arange(new) * n) // new for new, n in zip(shape, old))
-        )
-        pixel_nm = [nm * n / m for nm, n, m in zip(self.pixel_nm, old, shape)]
-        return dataclasses.replace(
-            self,
-            pixel_nm=(pixel_nm[0], pixel_nm[1]),
-            truth=self.truth[index],
-            segmentation=self.segmentation[index],
-            image=None if self.image is None else self.image[index],
-        )
-
-
-def draw(slices: list[Slice], match: matching.Matching) -> Image.Image:
-    """The whole picture: a row for each of `slices`, captions, a legend.
+def draw(views: list[slices.Slice], match: matching.Matching) -> Image.Image:
+    """The whole picture: a row for each of `views`, captions, a legend.
 
     All panels have one scale, and square pixels.
     """
-    # One nanometre is what formats without a voxel size report.
-    named = any(one.pixel_nm != (1, 1) for one in slices)
+    named = any(one.pixel_nm != (1, 1) for one in views)
     unit = "nm" if named else "voxels"
-    slices = _to_one_scale(slices)
-    rows = [_panels(one, match) for one in slices]
-    width = max(one.truth.shape[1] for one in slices) + _GAP
-    height = sum(one.truth.shape[0] + _GAP for one in slices)
+    views = slices.at_one_scale(views, _PANEL)
+    rows = [_panels(one, match) for one in views]
+    width = max(one.truth.shape[1] for one in views) + _GAP
+    height = sum(one.truth.shape[0] + _GAP for one in views)
     page = Image.new(
         "RGB",
         (
@@ -112,13 +74,13 @@ def draw(slices: list[Slice], match: matching.Matching) -> Image.Image:
         left = _ROW_TITLE + column * width
         pen.text((left, 9), heading, _INK, ImageFont.load_default(20))
     top = _HEADING
-    for one, row in zip(slices, rows):
+    for one, row in zip(views, rows):
         _draw_row_title(pen, top, one)
         for column, panel in enumerate(row.values()):
             place = (_ROW_TITLE + column * width, top)
             page.paste(Image.fromarray(panel), place)
         top += one.truth.shape[0] + _GAP
-    _draw_legend(pen, top + 8, slices[0].pixel_nm[1], unit)
+    _draw_legend(pen, top + 8, views[0].pixel_nm[1], unit)
     return page
 
 
@@ -158,7 +120,9 @@ def _palette(ranks: np.ndarray) -> np.ndarray:
     return 255 * np.array(table)[index].reshape(*ranks.shape, 3)
 
 
-def _panels(one: Slice, match: matching.Matching) -> dict[str, np.ndarray]:
+def _panels(
+    one: slices.Slice, match: matching.Matching
+) -> dict[str, np.ndarray]:
     """Heading -> panel [rows, columns, 3] uint8, from left to right."""
     truth, segmentation, image = one.truth, one.segmentation, one.image
     opacity = (_OPACITY, _ERROR_OPACITY) if image is not None else (0.85, 0.85)
@@ -207,27 +171,9 @@ def _outlined(panel: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return np.where(edge[..., np.newaxis], 0.25 * panel, panel)
 
 
-def _to_one_scale(slices: list[Slice]) -> list[Slice]:
-    """The slices enlarged: square pixels of one size, a whole enlargement."""
-    finest = min(min(one.pixel_nm) for one in slices)
-    longest = max(
-        n * nm / finest
-        for one in slices
-        for n, nm in zip(one.truth.shape, one.pixel_nm)
-    )
-    factor = max(1, math.ceil(_PANEL / longest)) / finest
-    return [
-        one.resampled(
-            (
-                max(1, round(one.truth.shape[0] * one.pixel_nm[0] * factor)),
-                max(1, round(one.truth.shape[1] * one.pixel_nm[1] * factor)),
-            )
-        )
-        for one in slices
-    ]
-
-
-def _draw_row_title(pen: ImageDraw.ImageDraw, top: int, one: Slice) -> None:
+def _draw_row_title(
+    pen: ImageDraw.ImageDraw, top: int, one: slices.Slice
+) -> None:
     pen.text((12, top + 2), one.title, _INK, ImageFont.load_default(20))
     axes = f"{one.axes[0]} down\n{one.axes[1]} right"
     pen.text((12, top + 30), axes, _FAINT, ImageFont.load_default(15))

@@ -1,0 +1,123 @@
+"""Scores a segmentation against the truth, and shows where it is wrong.
+
+    python -m ffn_tf.evaluate \\
+        --truth=../shared/data/fib25/groundtruth.h5:stack \\
+        --segmentation=../shared/data/fib25/sample-training2.npz:segmentation \\
+        --image=../shared/data/fib25/grayscale_maps.h5:raw \\
+        --output_dir=out/evaluation
+
+Prints coverage, VOI split and merge, and adapted Rand error, and writes
+
+    report.md    the scores and the worst offenders, to read
+    report.json  the same for programs (ffn_tf/evaluation/report.py)
+    slices.png   truth, segmentation and errors over the EM, side by side
+
+Volumes are compared where both are, block by block: they may be larger than
+memory. A truth of 0 is unlabelled and is not scored. Addresses are those of
+ffn_tf/volume/address.py; `--segmentation` may also be a result of
+run_inference: its output folder, or one seg-*.npz of several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+
+from ffn_tf import evaluation, program, volume
+from ffn_tf.evaluation import matching, picture, report, slices
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to compare, and where to write."""
+
+    segmentation: str = program.option(
+        help="Address of the segmentation, or a folder or file of results."
+    )
+    truth: str = program.option(
+        help="Address of the truth; its 0 is unlabelled."
+    )
+    output_dir: str = program.option(help="Folder for the three files.")
+    image: str | None = program.option(
+        None, help="Address of the EM, to be shown under the labels."
+    )
+    block_zyx: tuple[int, int, int] = program.option(
+        (256, 256, 256), help="Voxels compared at a time, z,y,x."
+    )
+
+
+def run(options: Options) -> evaluation.Comparison:
+    """Compares, writes the report, and returns the scores.
+
+    Raises:
+      ValueError: the volumes do not fit each other, or nothing is labelled.
+      OSError: a volume cannot be read, or the report cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        truth = stack.enter_context(volume.open(options.truth))
+        segmentation = stack.enter_context(
+            _open_segmentation(options.segmentation)
+        )
+        opened = {"truth": truth, "segmentation": segmentation}
+        if options.image is not None:
+            opened["image"] = stack.enter_context(volume.open(options.image))
+        box = evaluation.shared_box(truth, segmentation)
+        voxel_size_nm = evaluation.shared_voxel_size(list(opened.values()))
+        # Everything that can be wrong is found before the long part.
+        views = slices.read_middle(
+            truth, segmentation, opened.get("image"), box, voxel_size_nm
+        )
+        os.makedirs(options.output_dir, exist_ok=True)
+
+        table = evaluation.count_volumes(
+            truth, segmentation, box, options.block_zyx
+        )
+        comparison = evaluation.compare(table)
+        context = report.Context(
+            inputs={role: report.Input.of(v) for role, v in opened.items()},
+            box=box,
+            voxel_size_nm=voxel_size_nm,
+            made_by={
+                "program": "ffn_tf.evaluate",
+                "code_version": program.describe_code(),
+                "options": dataclasses.asdict(options),
+            },
+        )
+    drawn = picture.draw(views, matching.Matching.of(table))
+    report.write(options.output_dir, comparison, context, drawn)
+    return comparison
+
+
+def _open_segmentation(address: str) -> volume.Volume:
+    """The volume at an address, or of a result of run_inference."""
+    path = pathlib.Path(address.removesuffix(":segmentation"))
+    # The name of a seg-*.npz says where it lies; a plain array would not.
+    is_result = path.suffix == ".npz" and (
+        path.name.startswith("seg-") or str(path) == address
+    )
+    # run_inference and google/ffn write FOLDER/x/y/seg-*.npz.
+    is_folder = any(path.glob("seg-*.npz")) or any(path.glob("*/*/seg-*.npz"))
+    if not (is_result or is_folder):
+        return volume.open(address)
+    from ffn_tf.inference import subvolume  # Only where it is needed.
+
+    opened = subvolume.open_folder(path)
+    opened.address = address
+    return opened
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    options = program.from_flags(Options)
+    print(report.as_text(run(options)))
+    program.finish(
+        f"{options.output_dir}/report.md, report.json and slices.png",
+        f"look at {options.output_dir}/slices.png",
+    )
+
+
+if __name__ == "__main__":
+    program.define_flags(Options)
+    program.start(main)

@@ -1,0 +1,50 @@
+"""What of two volumes can be compared: where, and at which voxel size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ffn_tf import volume
+from ffn_tf.volume import source
+
+
+def shared_box(truth: volume.Volume, segmentation: volume.Volume) -> volume.Box:
+    """The box that both volumes cover.
+
+    Raises:
+      ValueError: the volumes do not meet.
+    """
+    box = truth.domain.intersected(segmentation.domain)
+    if box.is_empty:
+        raise ValueError(
+            f"Truth and segmentation share no voxel: truth {truth.address} "
+            f"covers {truth.domain}, segmentation {segmentation.address} "
+            f"covers {segmentation.domain}. Check the offsets of both."
+        )
+    return box
+
+
+def shared_voxel_size(
+    volumes: Sequence[volume.Volume],
+) -> tuple[float, float, float]:
+    """The voxel size (nm, zyx) of all volumes that know theirs.
+
+    (1, 1, 1), the unknown size, if none does.
+
+    Raises:
+      ValueError: two of them differ.
+    """
+    known = [
+        one for one in volumes if one.voxel_size_nm != source.UNKNOWN_VOXEL_SIZE
+    ]
+    for one in known[1:]:
+        if not np.allclose(one.voxel_size_nm, known[0].voxel_size_nm):
+            raise ValueError(
+                f"Volumes to compare must have one voxel size: found "
+                f"{known[0].voxel_size_nm} nm (zyx) at {known[0].address}, "
+                f"{one.voxel_size_nm} nm at {one.address}. Name the scale of "
+                f"the one that fits the other (?mip=N)."
+            )
+    return known[0].voxel_size_nm if known else source.UNKNOWN_VOXEL_SIZE

@@ -1,0 +1,268 @@
+"""A comparison written down: report.json, report.md and slices.png.
+
+report.json has these keys; every length is in voxels unless it says nm:
+
+    made_by      program, code_version, options
+    inputs       truth, segmentation and image: address, start and size (zyx)
+    compared     start_zyx, size_zyx, voxel_size_nm_zyx of what was compared,
+                 and left_out: voxels of either volume outside it
+    headline     coverage; voi_split, voi_merge and adapted_rand_error over
+                 voxels where both are not 0 (null if there is none)
+    both_nonzero   the fields of overlap_metrics.Scores over the same voxels
+    truth_nonzero  the same over all voxels with a truth, 0 being a segment
+    splits, merges, missed   worst offenders, as in overlap_metrics
+
+The three files appear atomically, report.json last: where it is, the other
+two are of the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from PIL import Image
+
+from ffn_tf import volume
+from ffn_tf.evaluation import overlap_metrics
+
+_SCORES = (
+    ("VOI split (bits)", "voi_split"),
+    ("VOI merge (bits)", "voi_merge"),
+    ("Adapted Rand error", "adapted_rand_error"),
+    ("Rand precision", "rand_precision"),
+    ("Rand recall", "rand_recall"),
+    ("Bodies", "num_truth_ids"),
+    ("Segments", "num_segments"),
+    ("Voxels", "voxels"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """A volume that was compared."""
+
+    address: str
+    domain: volume.Box
+
+    @classmethod
+    def of(cls, opened: volume.Volume) -> Input:
+        return cls(opened.address, opened.domain)
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """What was compared, and by what.
+
+    Attributes:
+      inputs: by role: truth, segmentation and, if given, image.
+      box: the voxels compared.
+      voxel_size_nm: zyx; (1, 1, 1) where unknown.
+      made_by: program, code version, options: JSON values.
+    """
+
+    inputs: dict[str, Input]
+    box: volume.Box
+    voxel_size_nm: tuple[float, float, float]
+    made_by: dict[str, Any]
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Voxels of truth and segmentation outside of what was compared."""
+        return {
+            role: self.inputs[role].domain.num_voxels - self.box.num_voxels
+            for role in ("truth", "segmentation")
+        }
+
+
+def write(
+    folder: str | pathlib.Path,
+    comparison: overlap_metrics.Comparison,
+    context: Context,
+    slices: Image.Image,
+) -> None:
+    """Writes the three files into `folder`, which is made if missing."""
+    folder = pathlib.Path(folder)
+    with volume.files.atomic_path(folder / "slices.png") as path:
+        slices.save(path, optimize=True)
+    volume.files.write_text(
+        folder / "report.md", as_markdown(comparison, context)
+    )
+    text = json.dumps(as_json(comparison, context), indent=1, allow_nan=False)
+    volume.files.write_text(folder / "report.json", text + "\n")
+
+
+def as_json(
+    comparison: overlap_metrics.Comparison, context: Context
+) -> dict[str, Any]:
+    """The content of report.json (see the module's docstring)."""
+    both = comparison.both
+    headline: dict[str, float | None] = {"coverage": comparison.coverage}
+    for key in ("voi_split", "voi_merge", "adapted_rand_error"):
+        headline[key] = getattr(both, key, None)
+    found = dataclasses.asdict(comparison)
+    return {
+        "made_by": context.made_by,
+        "inputs": {
+            role: {
+                "address": one.address,
+                "start_zyx": one.domain.start,
+                "size_zyx": one.domain.size,
+            }
+            for role, one in context.inputs.items()
+        },
+        "compared": {
+            "start_zyx": context.box.start,
+            "size_zyx": context.box.size,
+            "voxel_size_nm_zyx": context.voxel_size_nm,
+            "left_out": context.left_out,
+        },
+        "headline": headline,
+        "voxels": comparison.voxels,
+        "truth_voxels": comparison.truth_voxels,
+        "covered_voxels": comparison.covered_voxels,
+        "both_nonzero": found["both"],
+        "truth_nonzero": found["truth"],
+        "splits": found["splits"],
+        "merges": found["merges"],
+        "missed": found["missed"],
+    }
+
+
+def as_text(comparison: overlap_metrics.Comparison) -> str:
+    """The scores as a table for a terminal."""
+    rows = _score_rows(comparison)
+    lines = [
+        f"Coverage {comparison.coverage:.4f} (share of the voxels with a truth "
+        f"that have a segment)",
+        f"{'':20}{'both non-zero':>16}{'truth non-zero':>16}",
+    ]
+    lines += [f"{name:20}{both:>16}{truth:>16}" for name, both, truth in rows]
+    return "\n".join(lines)
+
+
+def as_markdown(
+    comparison: overlap_metrics.Comparison, context: Context
+) -> str:
+    """The content of report.md."""
+    scores = _markdown_table(
+        ("", "both non-zero", "truth non-zero"),
+        _score_rows(comparison),
+        "lrr",
+    )
+    sections = [
+        "# Segmentation against the truth",
+        f"**Coverage {comparison.coverage:.4f}**: of "
+        f"{comparison.truth_voxels:,} voxels with a truth, "
+        f"{comparison.covered_voxels:,} have a segment.",
+        scores,
+        "Errors and VOI: lower is better, 0 is perfect. Splits raise VOI split "
+        "and lower recall; merges raise VOI merge and lower precision.\n\n"
+        "- **both non-zero** (the headline): only voxels where truth and "
+        "segmentation are both not 0, so read it together with the "
+        "coverage.\n"
+        "- **truth non-zero**: all voxels with a truth; where the segmentation "
+        "is 0 counts as one more segment (scikit-image's convention).",
+        "## Slices",
+        "![Slices: truth, segmentation and errors](slices.png)",
+        "A segment has the colour of the body that it shares most voxels with: "
+        "where truth and segmentation differ in colour, there is an error.",
+        "## Worst splits",
+        _offenders(comparison.splits, "Body", "Segments (voxels)"),
+        "## Worst merges",
+        _offenders(comparison.merges, "Segment", "Bodies (voxels)"),
+        "## Most missed",
+        _missed(comparison.missed),
+        "## What was compared",
+        _inputs(context),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _score_rows(
+    comparison: overlap_metrics.Comparison,
+) -> list[tuple[str, str, str]]:
+    """(name, over both non-zero, over truth non-zero), formatted."""
+    rows = []
+    for name, field in _SCORES:
+        cells = ["undefined", "undefined"]
+        for place, scores in enumerate((comparison.both, comparison.truth)):
+            if scores is not None:
+                value = getattr(scores, field)
+                is_count = isinstance(value, int)
+                cells[place] = f"{value:,}" if is_count else f"{value:.4f}"
+        rows.append((name, cells[0], cells[1]))
+    return rows
+
+
+def _offenders(
+    offenders: tuple[overlap_metrics.Offender, ...], whole: str, parts: str
+) -> str:
+    if not offenders:
+        return "None."
+    rows = []
+    for one in offenders:
+        named = " · ".join(f"{part} ({n:,})" for part, n in one.parts)
+        more = one.num_parts - len(one.parts)
+        rest = one.voxels - sum(n for _, n in one.parts)
+        rows.append(
+            (
+                str(one.id),
+                f"{one.voxels:,}",
+                f"{one.outside_largest:,}",
+                f"{one.voi:.4f}",
+                named + (f" · {more} more ({rest:,})" if more else ""),
+            )
+        )
+    return _markdown_table(
+        (whole, "Voxels", "Outside the largest part", "VOI (bits)", parts),
+        rows,
+        "lrrrl",
+    )
+
+
+def _missed(missed: tuple[overlap_metrics.Missed, ...]) -> str:
+    if not missed:
+        return "None."
+    rows = [
+        (
+            str(one.id),
+            f"{one.voxels:,}",
+            f"{one.missed:,}",
+            f"{one.missed / one.voxels:.1%}",
+        )
+        for one in missed
+    ]
+    return _markdown_table(
+        ("Body", "Voxels", "Without a segment", "Share"), rows, "lrrr"
+    )
+
+
+def _inputs(context: Context) -> str:
+    rows = [
+        (role, f"`{one.address}`", str(one.domain))
+        for role, one in context.inputs.items()
+    ]
+    rows.append(("compared", "where both are", str(context.box)))
+    lines = [_markdown_table(("", "Address", "Box"), rows, "lll")]
+    left_out = context.left_out
+    if any(left_out.values()):
+        lines.append(
+            f"Only the voxels in both volumes were compared: "
+            f"{left_out['truth']:,} of the truth and "
+            f"{left_out['segmentation']:,} of the segmentation were not."
+        )
+    lines.append(f"Made by {context.made_by['code_version']}.")
+    return "\n\n".join(lines)
+
+
+def _markdown_table(
+    heading: Sequence[str], rows: Sequence[Sequence[str]], alignment: str
+) -> str:
+    """A table; `alignment` has l or r for each column."""
+    rules = [{"l": "---", "r": "---:"}[side] for side in alignment]
+    lines = [heading, rules, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

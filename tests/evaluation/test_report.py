@@ -1,0 +1,114 @@
+"""The report: what it says, and that it is valid whatever was found."""
+
+import json
+
+import numpy as np
+from PIL import Image
+
+from ffn_tf import evaluation, volume
+from ffn_tf.evaluation import report
+
+TRUTH = np.array([[[1, 1, 1, 1, 1, 2, 2, 0]]], np.uint64)
+SEGMENTATION = np.array([[[5, 5, 5, 6, 0, 7, 5, 7]]], np.uint64)
+
+
+def compare(segmentation=SEGMENTATION, **options):
+    return evaluation.compare(evaluation.count(TRUTH, segmentation), **options)
+
+
+def context(truth_size=(1, 1, 8)):
+    return report.Context(
+        inputs={
+            "truth": report.Input(
+                "t.npy", volume.Box.from_size((0, 0, 0), truth_size)
+            ),
+            "segmentation": report.Input(
+                "s.h5:x", volume.Box.from_size((0, 0, 0), (1, 1, 8))
+            ),
+        },
+        box=volume.Box.from_size((0, 0, 0), (1, 1, 8)),
+        voxel_size_nm=(40, 4, 4),
+        made_by={"program": "p", "code_version": "v", "options": {}},
+    )
+
+
+def test_json_has_both_conventions_and_the_headline():
+    found = compare()
+
+    written = json.loads(json.dumps(report.as_json(found, context())))
+
+    assert written["headline"] == {
+        "coverage": 6 / 7,
+        "voi_split": found.both.voi_split,
+        "voi_merge": found.both.voi_merge,
+        "adapted_rand_error": found.both.adapted_rand_error,
+    }
+    assert written["both_nonzero"] == vars(found.both)
+    assert written["truth_nonzero"] == vars(found.truth)
+    assert written["both_nonzero"]["voxels"] == 6
+    assert written["truth_nonzero"]["voxels"] == 7
+    assert written["splits"][0]["parts"] == [[5, 3], [6, 1]]
+    assert written["splits"][1]["parts"] == [[5, 1], [7, 1]]
+    assert written["merges"][0]["id"] == 5
+    assert written["missed"] == [{"id": 1, "voxels": 5, "missed": 1}]
+    assert written["compared"] == {
+        "start_zyx": [0, 0, 0],
+        "size_zyx": [1, 1, 8],
+        "voxel_size_nm_zyx": [40, 4, 4],
+        "left_out": {"truth": 0, "segmentation": 0},
+    }
+    assert written["inputs"]["truth"]["address"] == "t.npy"
+
+
+def test_markdown_names_the_scores_and_the_offenders():
+    text = report.as_markdown(compare(num_parts=1), context())
+
+    assert "**Coverage 0.8571**" in text
+    assert "| Voxels | 6 | 7 |" in text
+    assert "| 1 | 4 | 1 | 0.5409 | 5 (3) · 1 more (1) |" in text
+    assert "| 1 | 5 | 1 | 20.0% |" in text
+    assert "(slices.png)" in text
+    assert "Only the voxels in both" not in text
+
+
+def test_markdown_says_what_was_left_out():
+    text = report.as_markdown(compare(), context(truth_size=(2, 1, 8)))
+    assert "8 of the truth and 0 of the segmentation were not" in text
+
+
+def test_text_has_one_line_for_each_score():
+    lines = report.as_text(compare()).splitlines()
+    assert lines[0].startswith("Coverage 0.8571")
+    (line,) = (one for one in lines if one.startswith("VOI split"))
+    assert line.split() == ["VOI", "split", "(bits)", "0.8742", "1.2650"]
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_nothing_segmented_is_reported_as_undefined(tmp_path):
+    found = compare(np.zeros_like(TRUTH))
+
+    report.write(tmp_path, found, context(), Image.new("RGB", (2, 2)))
+
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written["headline"] == {
+        "coverage": 0,
+        "voi_split": None,
+        "voi_merge": None,
+        "adapted_rand_error": None,
+    }
+    assert written["both_nonzero"] is None
+    text = (tmp_path / "report.md").read_text()
+    assert "| VOI split (bits) | undefined | 0.0000 |" in text
+    assert "None." in text
+
+
+def test_write_leaves_three_whole_files(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    report.write(folder, compare(), context(), Image.new("RGB", (3, 2)))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "report.json",
+        "report.md",
+        "slices.png",
+    ]
+    with Image.open(folder / "slices.png") as picture:
+        assert picture.size == (3, 2)

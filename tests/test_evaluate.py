@@ -1,0 +1,239 @@
+"""The program: files in, scores and a report out; and every bad input."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+from PIL import Image
+import pytest
+
+from ffn_tf import evaluate, volume
+from ffn_tf.inference import subvolume
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+FIB25 = (
+    pathlib.Path(
+        os.environ.get("FFN_DATA_DIR", REPOSITORY.parent / "shared" / "data")
+    )
+    / "fib25"
+)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A truth of two bodies, a segmentation that merges them, an image."""
+    truth = np.zeros((6, 8, 10), np.uint64)
+    truth[:, :4], truth[:, 4:] = 2**63, 7
+    truth[0] = 0
+    segmentation = np.full(truth.shape, 3, np.uint32)
+    segmentation[:, :, :2] = 0
+    with h5py.File(tmp_path / "truth.h5", "w") as file:
+        file["stack"] = truth
+    np.save(tmp_path / "segmentation.npy", segmentation)
+    np.save(
+        tmp_path / "image.npy",
+        np.arange(480, dtype=np.uint16).reshape(truth.shape),
+    )
+    return {
+        "truth": f"{tmp_path}/truth.h5:stack",
+        "segmentation": f"{tmp_path}/segmentation.npy",
+        "image": f"{tmp_path}/image.npy",
+        "output_dir": f"{tmp_path}/out",
+    }
+
+
+def run(files, **changes):
+    return evaluate.run(evaluate.Options(**(files | changes)))
+
+
+def written(files):
+    path = pathlib.Path(files["output_dir"]) / "report.json"
+    return json.loads(path.read_text())
+
+
+def shifted(files, tmp_path, start, size=(6, 8, 10)):
+    """The address of a segmentation of ones that covers another box."""
+    address = f"{tmp_path}/shifted.npy"
+    box = volume.Box.from_size(start, size)
+    info = volume.VolumeInfo(box, np.dtype(np.uint64))
+    with volume.create(address, info) as created:
+        created.write(box, np.ones(size, np.uint64))
+    return files | {"segmentation": address}
+
+
+def test_run_scores_and_writes(files):
+    found = run(files, block_zyx=(4, 3, 5))
+
+    assert found.coverage == 0.8
+    assert found.both.voi_split == 0
+    assert found.both.voi_merge == 1
+    report = written(files)
+    assert report["headline"]["voi_merge"] == 1
+    assert report["merges"][0]["parts"] == [[7, 160], [2**63, 160]]
+    assert report["made_by"]["options"]["truth"] == files["truth"]
+    assert set(report["inputs"]) == {"truth", "segmentation", "image"}
+    out = pathlib.Path(files["output_dir"])
+    assert "**Coverage 0.8000**" in (out / "report.md").read_text()
+    with Image.open(out / "slices.png") as picture:
+        assert min(picture.size) > 440
+
+
+def test_image_is_optional(files):
+    del files["image"]
+    run(files)
+    assert set(written(files)["inputs"]) == {"truth", "segmentation"}
+
+
+def test_rerun_replaces_the_report(files):
+    run(files)
+    first = written(files)
+    run(files)
+    assert written(files) == first
+    assert len(os.listdir(files["output_dir"])) == 3
+
+
+def test_volumes_are_compared_where_both_are(files, tmp_path):
+    files = shifted(files, tmp_path, (4, 0, 0))
+
+    found = run(files)
+
+    assert (found.voxels, found.truth_voxels) == (160, 160)
+    compared = written(files)["compared"]
+    assert compared["start_zyx"] == [4, 0, 0]
+    assert compared["size_zyx"] == [2, 8, 10]
+    assert compared["left_out"] == {"truth": 320, "segmentation": 320}
+    text = (pathlib.Path(files["output_dir"]) / "report.md").read_text()
+    assert "Only the voxels in both volumes were compared" in text
+
+
+@pytest.fixture
+def results(files, tmp_path):
+    """A folder with one result that lies in a corner of the truth."""
+    labels = np.ones((3, 4, 5), np.uint64)
+    labels[:, 1:] = 2
+    folder = tmp_path / "results"
+    path = subvolume.save(
+        folder, subvolume.Subvolume(volume.Box((2, 3, 4), (5, 7, 9)), labels)
+    )
+    return folder, path
+
+
+@pytest.mark.parametrize("form", ["folder", "file", "file and key"])
+def test_a_result_of_run_inference(files, results, form):
+    folder, path = results
+    address = {
+        "folder": f"{folder}",
+        "file": f"{path}",
+        "file and key": f"{path}:segmentation",
+    }[form]
+
+    found = run(files, segmentation=address)
+
+    assert found.both.voi_split == found.both.voi_merge == 0
+    assert found.both.num_segments == 2
+    report = written(files)
+    assert report["compared"]["start_zyx"] == [2, 3, 4]
+    assert report["inputs"]["segmentation"]["address"] == address
+
+
+def test_several_results_are_an_error(files, results):
+    folder, _ = results
+    box = volume.Box((0, 0, 0), (1, 1, 1))
+    labels = np.ones((1, 1, 1), np.uint8)
+    subvolume.save(folder, subvolume.Subvolume(box, labels))
+    with pytest.raises(ValueError, match="expected one subvolume, found 2"):
+        run(files, segmentation=str(folder))
+
+
+def test_no_common_voxel_is_an_error(files, tmp_path):
+    with pytest.raises(ValueError, match="share no voxel"):
+        run(shifted(files, tmp_path, (6, 0, 0)))
+    assert not os.path.exists(files["output_dir"])
+
+
+def test_image_elsewhere_is_an_error_before_any_output(files, tmp_path):
+    np.save(files["image"], np.zeros((3, 8, 10), np.uint8))
+    with pytest.raises(ValueError, match="is not inside the volume"):
+        run(files)
+    assert not os.path.exists(files["output_dir"])
+
+
+def test_float_segmentation_is_an_error(files):
+    np.save(files["segmentation"], np.ones((6, 8, 10), np.float32))
+    with pytest.raises(ValueError, match="segmentation must hold integer ids"):
+        run(files)
+
+
+def test_unlabelled_truth_is_an_error(files):
+    with h5py.File(files["truth"].removesuffix(":stack"), "r+") as file:
+        file["stack"][...] = 0
+    with pytest.raises(ValueError, match="truth is 0 in all 480 voxels"):
+        run(files)
+
+
+def test_a_missing_volume_is_an_error(files):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        run(files, truth="absent.h5:stack")
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "ffn_tf.evaluate", *arguments],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_command_line(files):
+    done = command(*(f"--{name}={value}" for name, value in files.items()))
+
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Coverage 0.8000")
+    assert lines[-1].startswith(f"Wrote {files['output_dir']}/report.md")
+    assert written(files)["headline"]["coverage"] == 0.8
+
+
+def test_command_line_with_bad_input_is_one_line(files):
+    files["segmentation"] = "absent.npy"
+    done = command(*(f"--{name}={value}" for name, value in files.items()))
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: absent.npy")
+
+
+def test_no_tensorflow_is_imported():
+    code = "import sys, ffn_tf.evaluate; print('tensorflow' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("key", ["", ":segmentation"])
+def test_published_fib25_segmentation(tmp_path, key):
+    if not FIB25.exists():
+        pytest.skip(f"no fib25 data in {FIB25}")
+    found = run(
+        {
+            "truth": f"{FIB25}/groundtruth.h5:stack",
+            "segmentation": f"{FIB25}/sample-training2.npz{key}",
+            "image": f"{FIB25}/grayscale_maps.h5:raw",
+            "output_dir": str(tmp_path),
+        }
+    )
+    assert round(found.coverage, 4) == 0.8875
+    headline = written({"output_dir": tmp_path})["headline"]
+    rounded = {name: round(value, 3) for name, value in headline.items()}
+    assert rounded == {
+        "coverage": 0.888,
+        "voi_split": 0.613,
+        "voi_merge": 0.263,
+        "adapted_rand_error": 0.056,
+    }
