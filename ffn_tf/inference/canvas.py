@@ -37,7 +37,7 @@ import numpy as np
 from scipy import special
 
 from ffn_tf.inference import movement
-from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import options as options_lib
 from ffn_tf.model import fov
 
 Position = movement.Position
@@ -69,12 +69,6 @@ class Origin:
     num_steps: int
 
 
-def _logit(probability: float) -> np.float32:
-    """The logit as google/ffn stores it: of and in float32."""
-    with np.errstate(divide="ignore"):
-        return np.float32(special.logit(float(np.float32(probability))))
-
-
 class Canvas:
     """See the module.
 
@@ -84,16 +78,19 @@ class Canvas:
       options: thresholds, as probabilities.
       seeds: [n, 3] positions to try, zyx, each with a whole field of view.
       deltas: movement step, zyx; None takes the network's.
+      corner_zyx: where the image's first voxel lies in its volume.
     """
 
     def __init__(
         self,
         image: np.ndarray,
         view: fov.FieldOfView,
-        options: request_lib.InferenceOptions,
+        options: options_lib.InferenceOptions,
         seeds: np.ndarray,
         deltas: Position | None = None,
+        corner_zyx: Position = (0, 0, 0),
     ) -> None:
+        self.corner_zyx = corner_zyx
         self.image = image
         self.seeds = seeds
         self.next_seed = 0
@@ -105,16 +102,14 @@ class Canvas:
         self._options = options
         self._half = view.margin
         self._size = view.size
-        self._init = _logit(options.init_activation)
-        self._pad = _logit(options.pad_value)
-        self._move = _logit(options.move_threshold)
-        self._segment = _logit(options.segment_threshold)
+        self._init = options.logit("init_activation")
+        self._pad = options.logit("pad_value")
+        self._move = options.logit("move_threshold")
+        self._segment = options.logit("segment_threshold")
         self._movement = movement.FaceMaxMovement(
             deltas or view.deltas,
             # google/ffn compares candidates with the unrounded logit.
-            float(
-                special.logit(np.float64(np.float32(options.move_threshold)))
-            ),
+            float(special.logit(options.move_threshold)),
             view.size,
         )
         self.seed = np.full(image.shape, np.nan, np.float32)

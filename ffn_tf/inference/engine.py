@@ -18,6 +18,14 @@ import numpy as np
 
 from ffn_tf import model
 
+COMPUTE_DTYPES = (
+    "float32",
+    "bfloat16",
+    "bfloat16_mixed",
+    "bfloat16x2",
+    "int8",
+)
+
 Samples = Callable[[], list[tuple[np.ndarray, np.ndarray]]]
 
 
@@ -29,12 +37,14 @@ class Engine(Protocol):
       compute_dtype: the arithmetic that it uses.
       batch_size: fields of view in one call; shorter batches are padded, so
         that a prediction does not depend on who shares its batch.
+      steps: fields of view predicted so far.
       seconds: wall time spent inside `predict` so far.
     """
 
     name: str
     compute_dtype: str
     batch_size: int
+    steps: int
     seconds: float
 
     def predict(
@@ -43,10 +53,45 @@ class Engine(Protocol):
         """Logits [z, y, x] of up to `batch_size` fields of view."""
 
 
+def resolve(name: str, compute_dtype: str) -> tuple[str, str]:
+    """The engine and the arithmetic that "auto" stands for on this machine.
+
+    Args:
+      name: "auto", "openvino" or "tensorflow".
+      compute_dtype: "auto" or one of COMPUTE_DTYPES; TensorFlow knows
+        float32 and bfloat16.
+
+    Raises:
+      ValueError: an engine or arithmetic that is not to be had here.
+    """
+    has_openvino = importlib.util.find_spec("openvino") is not None
+    if name == "auto":
+        name = "openvino" if has_openvino else "tensorflow"
+    if name not in ("openvino", "tensorflow"):
+        raise ValueError(
+            f"Unknown engine {name!r}: expected auto, openvino or tensorflow."
+        )
+    if name == "openvino" and not has_openvino:
+        raise ValueError(
+            "--engine=openvino needs the package openvino, which is not "
+            "installed (`pip install openvino`); --engine=tensorflow works "
+            "without it."
+        )
+    if compute_dtype == "auto":
+        compute_dtype = "int8" if name == "openvino" else "float32"
+    known = COMPUTE_DTYPES if name == "openvino" else COMPUTE_DTYPES[:2]
+    if compute_dtype not in known:
+        raise ValueError(
+            f"--compute_dtype={compute_dtype} is not to be had with "
+            f"--engine={name}: expected auto or one of {list(known)}."
+        )
+    return name, compute_dtype
+
+
 def create(
     network: model.ConvStack,
-    name: str = "auto",
-    compute_dtype: str = "auto",
+    name: str,
+    compute_dtype: str,
     batch_size: int = 1,
     samples: Samples | None = None,
 ) -> Engine:
@@ -54,38 +99,23 @@ def create(
 
     Args:
       network: a built network.
-      name: "auto", "openvino" or "tensorflow".
-      compute_dtype: "auto" or one of precision.COMPUTE_DTYPES; TensorFlow
-        knows float32 and bfloat16.
+      name: see `resolve`.
+      compute_dtype: see `resolve`.
       batch_size: fields of view in one call.
       samples: gives (image, seed) pairs that int8 is calibrated on.
 
     Raises:
-      ValueError: an engine or arithmetic that is not to be had here.
+      ValueError: see `resolve`; or int8 without samples.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, found {batch_size}.")
-    has_openvino = importlib.util.find_spec("openvino") is not None
-    if name == "auto":
-        name = "openvino" if has_openvino else "tensorflow"
+    name, compute_dtype = resolve(name, compute_dtype)
     if name == "openvino":
-        if not has_openvino:
-            raise ValueError(
-                "--engine=openvino needs the package openvino, which is not "
-                "installed (`pip install openvino`); --engine=tensorflow "
-                "works without it."
-            )
         from ffn_tf.inference import engine_openvino
 
         return engine_openvino.OpenVinoEngine(
             network, compute_dtype, batch_size, samples
         )
-    if name == "tensorflow":
-        from ffn_tf.inference import engine_tensorflow
+    from ffn_tf.inference import engine_tensorflow
 
-        return engine_tensorflow.TensorFlowEngine(
-            network, compute_dtype, batch_size
-        )
-    raise ValueError(
-        f"Unknown engine {name!r}: expected auto, openvino or tensorflow."
+    return engine_tensorflow.TensorFlowEngine(
+        network, compute_dtype, batch_size
     )

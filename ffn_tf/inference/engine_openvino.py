@@ -15,16 +15,16 @@ from ffn_tf.inference import precision
 
 
 class OpenVinoEngine:
-    """See engine.Engine; `compute_dtype` is one of precision.COMPUTE_DTYPES.
+    """See engine.Engine; `compute_dtype` is one of engine.COMPUTE_DTYPES.
 
     Args:
       network: a built network.
-      compute_dtype: "auto" takes int8 (where samples are given) or float32.
+      compute_dtype: the arithmetic; see precision.
       batch_size: fields of view in one call.
       samples: gives (image, seed) pairs for the calibration of int8.
 
     Raises:
-      ValueError: an unknown compute_dtype, or int8 without samples.
+      ValueError: int8 without samples.
     """
 
     name = "openvino"
@@ -38,16 +38,9 @@ class OpenVinoEngine:
     ) -> None:
         core = openvino.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if compute_dtype == "auto":
-            compute_dtype = "float32" if samples is None else "int8"
-        if compute_dtype not in precision.COMPUTE_DTYPES:
-            raise ValueError(
-                f"Unknown compute_dtype {compute_dtype!r}: expected auto or "
-                f"one of {list(precision.COMPUTE_DTYPES)}."
-            )
         self.compute_dtype = compute_dtype
         self.batch_size = batch_size
-        self.seconds = 0.0
+        self.steps, self.seconds = 0, 0.0
         emulate = "BF16" not in capabilities
         ranges: list[float] = []
         if compute_dtype == "int8":
@@ -83,7 +76,7 @@ class OpenVinoEngine:
             openvino.Tensor(self._seed, shared_memory=True),
         ]
         self.predict([self._image[0, ..., 0]], [self._seed[0, ..., 0]])
-        self.seconds = 0.0
+        self.steps, self.seconds = 0, 0.0
 
     def predict(
         self, images: Sequence[np.ndarray], seeds: Sequence[np.ndarray]
@@ -95,6 +88,7 @@ class OpenVinoEngine:
         self._request.infer(self._inputs)
         logits = self._request.get_output_tensor(0).data
         self.seconds += time.perf_counter() - start
+        self.steps += len(images)
         return logits[: len(images), ..., 0]
 
 

@@ -13,23 +13,16 @@ from ffn_tf import model
 
 
 class TensorFlowEngine:
-    """See engine.Engine; `compute_dtype` is float32 (auto) or bfloat16."""
+    """See engine.Engine; `compute_dtype` is float32 or bfloat16."""
 
     name = "tensorflow"
 
     def __init__(
         self, network: model.ConvStack, compute_dtype: str, batch_size: int
     ) -> None:
-        if compute_dtype == "auto":
-            compute_dtype = "float32"
-        if compute_dtype not in ("float32", "bfloat16"):
-            raise ValueError(
-                f"--engine=tensorflow computes in float32 or bfloat16, not "
-                f"{compute_dtype}. Use --engine=openvino for that."
-            )
         self.compute_dtype = compute_dtype
         self.batch_size = batch_size
-        self.seconds = 0.0
+        self.steps, self.seconds = 0, 0.0
         self._size = network.view.size
         if compute_dtype == "bfloat16":
             network = _in_bfloat16(network)
@@ -42,7 +35,7 @@ class TensorFlowEngine:
         self._image = np.zeros(shape, np.float32)
         self._seed = np.zeros(shape, np.float32)
         self.predict([self._image[0, ..., 0]], [self._seed[0, ..., 0]])
-        self.seconds = 0.0
+        self.steps, self.seconds = 0, 0.0
 
     def predict(
         self, images: Sequence[np.ndarray], seeds: Sequence[np.ndarray]
@@ -55,6 +48,7 @@ class TensorFlowEngine:
             tf.constant(self._image), tf.constant(self._seed)
         ).numpy()
         self.seconds += time.perf_counter() - start
+        self.steps += len(images)
         return logits[: len(images), ..., 0]
 
 

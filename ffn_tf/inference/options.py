@@ -12,6 +12,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from ffn_tf import program
 
@@ -59,6 +60,10 @@ class InferenceOptions:
         help="Voxels that a field of view had left out may not come back if "
         "more than this share of it is object; a negative value lets them.",
     )
+
+    def logit(self, name: str) -> np.float32:
+        """The logit of the probability `name`, in float32 as google/ffn's."""
+        return np.float32(special.logit(getattr(self, name)))
 
     def __post_init__(self) -> None:
         probabilities = (

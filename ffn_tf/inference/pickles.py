@@ -6,26 +6,26 @@ it does not know:
 
   written  opcode by opcode, so that no class has to be importable under
            google/ffn's name, and equal dictionaries give equal bytes;
-  read     by an unpickler that knows google/ffn's OriginInfo and the four names
-           that numpy arrays are pickled with, and refuses every other name
-           before anything is called.
-
-`OriginInfo` of a file becomes a class made for that one reading, so that a
-file cannot leave anything behind in ours.
+  read     by an unpickler that refuses, before anything is called, every name
+           but google/ffn's OriginInfo and the four that numpy arrays are
+           pickled with; and those stand for small classes of our own. (numpy's
+           own take an object dtype whose flags say "plain bytes" at its word:
+           bytes of the file become pointers.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import io
 import pickle
+import re
 import struct
-from typing import Any
-import zlib
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy._core import multiarray
+
+T = TypeVar("T")
 
 # What a corrupt or hostile pickle can raise on its way.
 _FAILURES = (
@@ -40,7 +40,6 @@ _FAILURES = (
     TypeError,
     ValueError,
     struct.error,
-    zlib.error,
 )
 
 
@@ -184,33 +183,91 @@ def overlaps_member(overlaps: Mapping[int, np.ndarray]) -> bytes:
 # -----------------------------------------------------------------------------
 
 
+class _DType:
+    """Stands in for numpy.dtype."""
+
+    def __init__(self, kind: str, *unused: Any) -> None:
+        self.kind = kind
+        self.order = "<"
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.order = state[1]
+
+    def numbers(self, data: bytes | str, shape: Any, order: Any) -> np.ndarray:
+        if not re.fullmatch(r"[iuf][1248]", self.kind):
+            raise pickle.UnpicklingError(f"an array of {self.kind!r} in it")
+        if isinstance(data, str):
+            data = data.encode("latin1")
+        byte_order = ">" if self.order == ">" else "<"
+        flat = np.frombuffer(data, byte_order + self.kind)
+        return flat.reshape(shape, order=order)
+
+
+class _Array:
+    """Stands in for what numpy's _reconstruct makes: an array to be filled."""
+
+    def __init__(self, *unused: Any) -> None:
+        self.state: tuple[Any, ...] = ()
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.state = state
+
+    def value(self) -> Any:
+        _, shape, dtype, is_fortran, data = self.state
+        if shape == () and dtype.kind.startswith("O"):
+            (item,) = data
+            return item
+        return dtype.numbers(data, shape, "F" if is_fortran else "C")
+
+
+class _Scalar:
+    """Stands in for numpy.core.multiarray.scalar."""
+
+    def __init__(self, dtype: _DType, data: bytes | str) -> None:
+        self._dtype, self._data = dtype, data
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("a number with a state in it")
+
+    def value(self) -> Any:
+        return self._dtype.numbers(self._data, (), "C").item()
+
+
+class _Origin:
+    """Stands in for google/ffn's OriginInfo, a namedtuple."""
+
+    def __new__(cls, *fields: Any) -> _Origin:
+        made = super().__new__(cls)
+        made.fields = fields
+        return made
+
+    fields: tuple[Any, ...]
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("an OriginInfo with a state in it")
+
+
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("ffn.inference.storage", "OriginInfo"): _Origin,
+    (
+        "google3.research.neuromancer.segmentation.ffn.storage",
+        "OriginInfo",
+    ): _Origin,
+    ("numpy", "ndarray"): "ndarray",  # Only ever an argument.
+    ("numpy", "dtype"): _DType,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.multiarray", "scalar"): _Scalar,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "scalar"): _Scalar,
+}
+
+
 class _Unpickler(pickle.Unpickler):
-    """Resolves OriginInfo and numpy's array names; refuses all others."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        # Files of Python 2 hold array bytes as str; latin1 keeps them.
-        super().__init__(file, encoding="latin1")
-
-        class Origin(tuple):
-            """What google/ffn's namedtuple is pickled as."""
-
-            def __new__(cls, start: Any, iters: Any, seconds: Any) -> Origin:
-                return super().__new__(cls, (start, iters, seconds))
-
-        google3 = "google3.research.neuromancer.segmentation.ffn.storage"
-        self._known: dict[tuple[str, str], Any] = {
-            ("ffn.inference.storage", "OriginInfo"): Origin,
-            (google3, "OriginInfo"): Origin,
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-        }
-        for module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            for name in ("_reconstruct", "scalar"):
-                self._known[module, name] = getattr(multiarray, name)
+    """Knows the names above, and refuses all others."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return self._known[module, name]
+            return _KNOWN[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
                 f"it asks for {module}.{name}, which no subvolume needs; the "
@@ -219,27 +276,48 @@ class _Unpickler(pickle.Unpickler):
             ) from None
 
 
-def _read_dictionary(data: bytes, what: str) -> dict[int, Any]:
+def _value(found: Any) -> Any:
+    """What a stand-in holds; anything else unchanged."""
+    return found.value() if isinstance(found, (_Array, _Scalar)) else found
+
+
+def _read_dictionary(
+    data: bytes, what: str, convert: Callable[[Any], T]
+) -> dict[int, T]:
     file = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(file)
-        if version != (1, 0):
-            raise ValueError(f"version {version} of .npy, expected 1.0")
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("expected version 1.0 of .npy")
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         if shape != () or dtype != np.dtype(object):
             raise ValueError(
                 f"expected one pickled dictionary, found {dtype} {shape}"
             )
-        found = _Unpickler(file).load()
-        if isinstance(found, np.ndarray):
-            found = found.item()
+        # Files of Python 2 hold array bytes as str; latin1 keeps them.
+        found = _value(_Unpickler(file, encoding="latin1").load())
         if not isinstance(found, dict):
             raise ValueError(f"expected a dictionary, found {type(found)}")
-        return {int(key): value for key, value in found.items()}
+        return {int(_value(key)): convert(v) for key, v in found.items()}
     except _FAILURES as error:
         raise ValueError(
             f"{what} cannot be read: {error or type(error).__name__}."
         ) from error
+
+
+def _to_origin(found: Any) -> OriginInfo:
+    start, iters, seconds = found.fields
+    z, y, x = (int(_value(v)) for v in _value(start))
+    return OriginInfo((z, y, x), int(_value(iters)), float(_value(seconds)))
+
+
+def _to_counts(found: Any) -> np.ndarray:
+    table = np.asarray(_value(found))
+    if table.dtype.kind not in "iuf" or table.ndim != 2 or len(table) != 2:
+        raise ValueError(
+            f"expected [2, n] ids and voxel counts, found {table.dtype} of "
+            f"shape {table.shape}"
+        )
+    return table.astype(np.int64)
 
 
 def read_origins(data: bytes, what: str) -> dict[int, OriginInfo]:
@@ -247,22 +325,12 @@ def read_origins(data: bytes, what: str) -> dict[int, OriginInfo]:
 
     Args:
       data: the bytes.
-      what: the file's name, for errors.
+      what: what to call them in an error.
 
     Raises:
       ValueError: not such a dictionary, or a pickle with other contents.
     """
-    origins = {}
-    for key, value in _read_dictionary(data, what).items():
-        try:
-            start, iters, seconds = value
-            z, y, x = (int(v) for v in start)
-            origins[key] = OriginInfo((z, y, x), int(iters), float(seconds))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"{what}: expected an OriginInfo for id {key}, found {value!r}."
-            ) from error
-    return origins
+    return _read_dictionary(data, what, _to_origin)
 
 
 def read_overlaps(data: bytes, what: str) -> dict[int, np.ndarray]:
@@ -271,14 +339,4 @@ def read_overlaps(data: bytes, what: str) -> dict[int, np.ndarray]:
     Raises:
       ValueError: as `read_origins`.
     """
-    overlaps = {}
-    for key, value in _read_dictionary(data, what).items():
-        table = value
-        is_numeric = isinstance(table, np.ndarray) and table.dtype.kind in "iuf"
-        if not is_numeric or table.ndim != 2 or len(table) != 2:
-            raise ValueError(
-                f"{what}: expected [2, n] ids and voxel counts for id {key}, "
-                f"found {value!r}."
-            )
-        overlaps[key] = table.astype(np.int64)
-    return overlaps
+    return _read_dictionary(data, what, _to_counts)

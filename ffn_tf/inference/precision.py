@@ -28,13 +28,6 @@ import openvino
 from openvino import opset13 as ops
 from openvino import passes
 
-COMPUTE_DTYPES = (
-    "float32",
-    "bfloat16",
-    "bfloat16_mixed",
-    "bfloat16x2",
-    "int8",
-)
 # Multiplying by 2^16 + 1 and subtracting twice leaves the 8 highest bits of a
 # float32 mantissa, rounded to nearest (Dekker 1971; Veltkamp).
 _SPLITTER = np.float32(2**16 + 1)
@@ -63,7 +56,7 @@ def apply(
 
     Args:
       network: the converted float32 network.
-      compute_dtype: one of COMPUTE_DTYPES.
+      compute_dtype: one of engine.COMPUTE_DTYPES.
       ranges: for int8, the largest input of each inner convolution.
       emulate: round float32 numbers instead of using bfloat16 arithmetic.
     """

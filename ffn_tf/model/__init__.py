@@ -8,8 +8,9 @@
 
 from ffn_tf.model.catalog import describe
 from ffn_tf.model.catalog import load
+from ffn_tf.model.catalog import network_name
 from ffn_tf.model.catalog import save
 from ffn_tf.model.convstack import ConvStack
 from ffn_tf.model.fov import FieldOfView
 
-__all__ = ["ConvStack", "FieldOfView", "describe", "load", "save"]
+__all__ = ["ConvStack", "FieldOfView", "describe", "load", "network_name", "save"]

@@ -1,0 +1,431 @@
+"""A run: a box of a volume, cut into subvolumes, each segmented and saved.
+
+    (1) plan       check everything that can be wrong; nothing is written
+    (2) settle     the folder's run.json, which must be this run's
+    (3) segment    canvases through the scheduler; files as they finish
+
+A run's folder holds
+
+    run.json                      what decides the voxels; see `_fingerprint`
+    <x>/<y>/seg-<x>_<y>_<z>.npz   finished subvolumes
+    <x>/<y>/seg-<x>_<y>_<z>.cpoint  states of unfinished ones
+
+A finished subvolume is never done again; an unfinished one goes on from its
+state, and ends in the same bytes as if it had not been interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import dataclasses
+import json
+import pathlib
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+
+from ffn_tf import model, program, volume
+from ffn_tf.inference import archive
+from ffn_tf.inference import calibration
+from ffn_tf.inference import canvas as canvas_lib
+from ffn_tf.inference import engine as engine_lib
+from ffn_tf.inference import progress as progress_lib
+from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import scheduler
+from ffn_tf.inference import seeds
+from ffn_tf.inference import subvolume
+from ffn_tf.volume import files, grid
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where and with what; `request.InferenceRequest` says how."""
+
+    bounding_box: str = program.option(
+        "",
+        help="Box to segment, as text: 'start { x:0 y:0 z:0 } size { x:250 "
+        "y:250 z:250 }'. Empty: the whole volume.",
+    )
+    subvolume_zyx: tuple[int, int, int] = program.option(
+        (512, 512, 512), help="Largest subvolume segmented in one piece."
+    )
+    overlap_zyx: tuple[int, int, int] = program.option(
+        (64, 64, 64), help="Voxels that neighbouring subvolumes share."
+    )
+    engine: str = program.option(
+        "auto",
+        help="What runs the network.",
+        choices=("auto", "openvino", "tensorflow"),
+    )
+    compute_dtype: str = program.option(
+        "auto",
+        help="Arithmetic: auto is the fastest whose scores equal float32's; "
+        "float32 gives google/ffn's voxels.",
+        choices=("auto", *engine_lib.COMPUTE_DTYPES),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a run did, this time.
+
+    Attributes:
+      boxes: all its subvolumes.
+      skipped: how many of them were there already.
+      steps: network calls. seconds: wall time. network_seconds: within the
+        network. segments, voxels: made this time.
+    """
+
+    output_dir: str
+    boxes: tuple[volume.Box, ...]
+    skipped: int
+    engine: str
+    compute_dtype: str
+    steps: int
+    seconds: float
+    network_seconds: float
+    segments: int
+    voxels: int
+
+
+class Run:
+    """A checked run; `execute` does it.
+
+    Raises (from the constructor, before anything is written):
+      ValueError: options or inputs that cannot work.
+      FileNotFoundError: no such volume or checkpoint.
+      OSError: not enough room for the results.
+    """
+
+    def __init__(
+        self, request: request_lib.InferenceRequest, options: RunOptions
+    ) -> None:
+        self.request, self.options = request, options
+        if not request.segmentation_output_dir:
+            raise ValueError(
+                "segmentation_output_dir: expected the folder of the results, "
+                "found none."
+            )
+        self.folder = pathlib.Path(request.segmentation_output_dir)
+        self.engine, self.compute_dtype = engine_lib.resolve(
+            options.engine, options.compute_dtype
+        )
+        self.image = volume.open(request.image)
+        view = _field_of_view(request)
+        self.network = model.load(request.model_checkpoint, view)
+        self.checkpoint = model.describe(request.model_checkpoint)
+        _check_architecture(request, self.network)
+        seeds.policy(request.seed_policy)
+        self.deltas = _deltas(request, self.network.view)
+        self.boxes = self._subvolumes()
+        self._check_room()
+
+    # -- (1) plan ------------------------------------------------------------
+
+    def _subvolumes(self) -> tuple[volume.Box, ...]:
+        domain, size = self.image.domain, self.network.view.size
+        box = domain
+        if self.options.bounding_box:
+            asked = request_lib.parse_bounding_box(self.options.bounding_box)
+            box = asked.clipped(domain)
+            if box.is_empty:
+                raise ValueError(
+                    f"The bounding box {asked} does not meet the volume "
+                    f"{self.request.image}, which has {domain}."
+                )
+        boxes = tuple(
+            grid.tile(
+                box,
+                self.options.subvolume_zyx,
+                overlap=self.options.overlap_zyx,
+            )
+        )
+        for tile in boxes:
+            if any(n < m for n, m in zip(tile.size, size)):
+                raise ValueError(
+                    f"The subvolume {tile} is smaller than the network's "
+                    f"field of view, size_zyx {size}, so it has no position "
+                    f"to segment from. Ask for a bounding box (or "
+                    f"--subvolume_zyx) of at least that size."
+                )
+        return boxes
+
+    def _check_room(self) -> None:
+        """Unfinished work must fit: a state and a result, uncompressed."""
+        largest = max(box.num_voxels for box in self.boxes)
+        in_flight = min(self.request.concurrent_requests, len(self.boxes))
+        needed = in_flight * largest * 12  # int32 ids, logits, the result.
+        existing = self.folder
+        while not existing.exists():
+            existing = existing.parent
+        free = shutil.disk_usage(existing).free
+        if free < needed:
+            raise OSError(
+                f"Not enough room in {self.folder}: {in_flight} subvolume(s) "
+                f"of {largest} voxels may need {needed / 1e6:.1f} MB, "
+                f"{free / 1e6:.1f} MB are free. Free some, or use another "
+                f"folder or smaller subvolumes."
+            )
+
+    # -- (2) settle ----------------------------------------------------------
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What decides the voxels; a folder holds results of one."""
+        settings = dataclasses.asdict(self.request)
+        for name in (
+            "segmentation_output_dir",
+            "batch_size",
+            "concurrent_requests",
+            "checkpoint_interval",
+            "model_checkpoint",
+        ):
+            del settings[name]
+        return {
+            **settings,
+            "model_digest": self.checkpoint["digest"],
+            "engine": self.engine,
+            "compute_dtype": self.compute_dtype,
+            "subvolume_zyx": self.options.subvolume_zyx,
+            "overlap_zyx": self.options.overlap_zyx,
+        }
+
+    def _settle(self) -> None:
+        """Writes run.json, or compares with the one that is there.
+
+        Raises:
+          ValueError: the folder holds results of other options.
+        """
+        path = self.folder / "run.json"
+        mine = json.loads(json.dumps(self._fingerprint()))
+        if not path.exists():
+            if subvolume.find(self.folder):
+                raise ValueError(
+                    f"{self.folder} holds subvolumes but no run.json that "
+                    f"says how they were made. Use another folder."
+                )
+            files.write_text(path, json.dumps(mine, indent=1, sort_keys=True))
+            return
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        differing = [
+            f"{name}: there {theirs.get(name)!r}, now {mine.get(name)!r}"
+            for name in sorted(mine.keys() | theirs.keys())
+            if mine.get(name) != theirs.get(name)
+        ]
+        if differing:
+            raise ValueError(
+                f"{self.folder} holds results of other options "
+                f"({'; '.join(differing)}). Use another folder, or the same "
+                f"options to go on."
+            )
+
+    # -- (3) segment ---------------------------------------------------------
+
+    def execute(self) -> Summary:
+        """Segments what is missing; the results are files in the folder."""
+        start = time.perf_counter()
+        self._settle()
+        todo = [
+            box
+            for box in self.boxes
+            if not subvolume.path_for(self.folder, box.start).exists()
+        ]
+        segments = voxels = 0
+        engine: engine_lib.Engine | None = None
+        if todo:
+            engine = self._engine()
+            with progress_lib.Progress(len(todo)) as progress:
+                for canvas in self._segmented(todo, engine, progress):
+                    self._save(canvas)
+                    progress.finished(canvas)
+                    segments += len(canvas.origins)
+                    voxels += canvas.counters["voxels-segmented"]
+        return Summary(
+            output_dir=str(self.folder),
+            boxes=self.boxes,
+            skipped=len(self.boxes) - len(todo),
+            engine=self.engine,
+            compute_dtype=self.compute_dtype,
+            steps=engine.steps if engine else 0,
+            seconds=time.perf_counter() - start,
+            network_seconds=engine.seconds if engine else 0.0,
+            segments=segments,
+            voxels=voxels,
+        )
+
+    def _engine(self) -> engine_lib.Engine:
+        return engine_lib.create(
+            self.network,
+            self.engine,
+            self.compute_dtype,
+            self.request.batch_size,
+            lambda: calibration.samples(
+                self.image, self.network, self._normalised, self.request.options
+            ),
+        )
+
+    def _normalised(self, image: np.ndarray) -> np.ndarray:
+        mean, stddev = self.request.image_mean, self.request.image_stddev
+        return (image.astype(np.float32) - np.float32(mean)) / np.float32(
+            stddev
+        )
+
+    def _segmented(
+        self,
+        todo: Sequence[volume.Box],
+        engine: engine_lib.Engine,
+        progress: progress_lib.Progress,
+    ) -> Iterator[canvas_lib.Canvas]:
+        saved_at = time.monotonic()
+
+        def after_round(canvases: list[canvas_lib.Canvas]) -> None:
+            nonlocal saved_at
+            progress.update(canvases, engine.steps)
+            interval = self.request.checkpoint_interval
+            if interval and time.monotonic() - saved_at >= interval:
+                for canvas in canvases:
+                    self._save_state(canvas)
+                saved_at = time.monotonic()
+
+        return scheduler.segment(
+            (self._canvas(box) for box in todo),
+            engine,
+            max(self.request.concurrent_requests, self.request.batch_size),
+            after_round,
+        )
+
+    def _canvas(self, box: volume.Box) -> canvas_lib.Canvas:
+        raw = self.image.read(box)
+        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
+            z, y, x = np.argwhere(~np.isfinite(raw))[0] + box.start
+            raise ValueError(
+                f"The image {self.request.image} holds NaN or infinity in "
+                f"{box}, first at zyx {z, y, x}. Fill such voxels (with the "
+                f"mean, say) before segmenting."
+            )
+        image = self._normalised(raw)
+        path = subvolume.path_for(self.folder, box.start, "cpoint")
+        if path.exists():
+            canvas = self._new_canvas(box, image, np.zeros((0, 3), np.int64))
+            with archive.read(path) as state:
+                arrays = {k: state.array(k) for k in _STATE_ARRAYS}
+                canvas.restore(arrays, json.loads(state.text("state", "{}")))
+            return canvas
+        positions = seeds.find(
+            self.request.seed_policy,
+            image,
+            np.zeros(image.shape, bool),
+            self.network.view.margin,
+            **self.request.seed_policy_args,
+        )
+        return self._new_canvas(box, image, positions)
+
+    def _new_canvas(
+        self, box: volume.Box, image: np.ndarray, positions: np.ndarray
+    ) -> canvas_lib.Canvas:
+        return canvas_lib.Canvas(
+            image,
+            self.network.view,
+            self.request.options,
+            positions,
+            deltas=self.deltas,
+            corner_zyx=box.start,
+        )
+
+    def _save_state(self, canvas: canvas_lib.Canvas) -> None:
+        arrays, values = canvas.state()
+        path = subvolume.path_for(self.folder, canvas.corner_zyx, "cpoint")
+        archive.write(path, {**arrays, "state": np.array(json.dumps(values))})
+
+    def _save(self, canvas: canvas_lib.Canvas) -> None:
+        box = volume.Box.from_size(canvas.corner_zyx, canvas.image.shape)
+        subvolume.save(
+            self.folder,
+            subvolume.Subvolume(
+                box,
+                np.maximum(canvas.segmentation, 0),
+                {
+                    label: subvolume.OriginInfo(origin.start_zyx, origin.num_steps)
+                    for label, origin in canvas.origins.items()
+                },
+                canvas.overlaps,
+                canvas.counters,
+                request_lib.serialized(self.request),
+                self._provenance(),
+            ),
+        )
+        state = subvolume.path_for(self.folder, box.start, "cpoint")
+        state.unlink(missing_ok=True)
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            **self._fingerprint(),
+            "model": self.checkpoint,
+            "code": program.describe_code(),
+            "voxel_size_nm": self.image.voxel_size_nm,
+        }
+
+
+_STATE_ARRAYS = ("segmentation", "seeds", "hull")
+
+
+def _zyx_argument(arguments: Any, name: str) -> tuple[int, int, int] | None:
+    """`arguments[name]`, which google/ffn writes as xyz, as zyx."""
+    if name not in arguments:
+        return None
+    x, y, z = arguments[name]
+    return int(z), int(y), int(x)
+
+
+def _field_of_view(
+    request: request_lib.InferenceRequest,
+) -> model.FieldOfView | None:
+    """The field of view that the request names, if it does."""
+    size = _zyx_argument(request.model_args, "fov_size")
+    deltas = _zyx_argument(request.model_args, "deltas")
+    if size is None and deltas is None:
+        return None
+    if size is None or deltas is None:
+        raise ValueError(
+            f"model_args: expected both fov_size and deltas, or neither, "
+            f"found {dict(request.model_args)}."
+        )
+    return model.FieldOfView(size, deltas)
+
+
+def _check_architecture(
+    request: request_lib.InferenceRequest, network: model.ConvStack
+) -> None:
+    model.network_name(request.model_name)
+    for name, found in (
+        ("depth", network.depth),
+        ("features", network.features),
+    ):
+        asked = request.model_args.get(name, found)
+        if asked != found:
+            raise ValueError(
+                f"model_args asks for {name} {asked}, but the checkpoint "
+                f"{request.model_checkpoint} has {name} {found}. Name the "
+                f"checkpoint that belongs to the request, or drop {name}."
+            )
+
+
+def _deltas(
+    request: request_lib.InferenceRequest, view: model.FieldOfView
+) -> tuple[int, int, int]:
+    """The movement step, zyx: the policy's argument, or the network's."""
+    if request.movement_policy_name not in ("", "FaceMaxMovementPolicy"):
+        raise ValueError(
+            f"Unknown movement policy {request.movement_policy_name!r}: "
+            f"expected FaceMaxMovementPolicy."
+        )
+    unknown = request.movement_policy_args.keys() - {"deltas"}
+    if unknown:
+        raise ValueError(
+            f"movement_policy_args: expected deltas only, found "
+            f"{sorted(unknown)}."
+        )
+    # google/ffn hands this argument on as zyx, unlike those of the model.
+    z, y, x = request.movement_policy_args.get("deltas", view.deltas)
+    return model.FieldOfView(view.size, (z, y, x)).deltas

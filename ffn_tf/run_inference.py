@@ -1,0 +1,94 @@
+"""Segments a volume, or a box of it, by flood filling.
+
+    python -m ffn_tf.run_inference \\
+        --image=../shared/data/fib25/grayscale_maps.h5:raw \\
+        --model_checkpoint=../shared/data/fib25/model/model.ckpt-27465036 \\
+        --bounding_box='start { x:60 y:60 z:60 } size { x:80 y:80 z:80 }' \\
+        --segmentation_output_dir=out/crop80
+
+or `--inference_request=FILE.pbtxt`, a request of google/ffn, unchanged; flags
+that are given beside it take precedence over what it says. Killed, it goes on
+where it was when it is run again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from absl import flags
+
+from ffn_tf import program
+from ffn_tf.inference import options as options_lib
+from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import runner
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What only this program knows."""
+
+    inference_request: str = program.option(
+        "", help="A google/ffn InferenceRequest in text format."
+    )
+
+
+def run(
+    request: request_lib.InferenceRequest, options: runner.RunOptions
+) -> runner.Summary:
+    """Segments; see `runner.Run` for the errors."""
+    return runner.Run(request, options).execute()
+
+
+def _given(dataclass: type) -> dict[str, Any]:
+    """The flags of `dataclass` that stand on the command line."""
+    filled = program.from_flags(dataclass)
+    return {
+        field.name: getattr(filled, field.name)
+        for field in dataclasses.fields(filled)
+        if field.name in flags.FLAGS and flags.FLAGS[field.name].present
+    }
+
+
+def _request(path: str) -> request_lib.InferenceRequest:
+    """The request in `path`, if any, with the flags that were given."""
+    ours = _given(options_lib.InferenceOptions)
+    theirs = _given(request_lib.InferenceRequest)
+    if not path:
+        return request_lib.InferenceRequest(
+            options=options_lib.InferenceOptions(**ours), **theirs
+        )
+    base = request_lib.parse(path)
+    thresholds = dataclasses.replace(base.options, **ours)
+    return dataclasses.replace(base, options=thresholds, **theirs)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    path = program.from_flags(Options).inference_request
+    request = _request(path)
+    summary = run(request, program.from_flags(runner.RunOptions))
+    if summary.steps:
+        rate = summary.steps / summary.seconds
+        host = 1 - summary.network_seconds / summary.seconds
+        print(
+            f"{summary.segments} segments, {summary.voxels} voxels, "
+            f"{summary.steps} network calls in {summary.seconds:.1f} s "
+            f"({rate:.1f} FOVs/s, {100 * host:.1f} % outside the network), "
+            f"{summary.engine} {summary.compute_dtype}."
+        )
+    made = len(summary.boxes) - summary.skipped
+    program.finish(
+        f"{made} subvolume(s) in {summary.output_dir} "
+        f"({summary.skipped} were there)",
+        f"python -m ffn_tf.evaluate --segmentation={summary.output_dir} "
+        f"--truth=ADDRESS --output_dir=out/scores",
+    )
+
+
+if __name__ == "__main__":
+    program.define_flags(Options)
+    program.define_flags(runner.RunOptions)
+    program.define_flags(request_lib.InferenceRequest)
+    program.define_flags(options_lib.InferenceOptions)
+    program.start(main)
