@@ -175,6 +175,11 @@ def test_unlabelled_truth_is_an_error(files):
         run(files)
 
 
+def test_empty_blocks_are_an_error(files):
+    with pytest.raises(ValueError, match=r"size_zyx \(0, 8, 8\)"):
+        run(files, block_zyx=(0, 8, 8))
+
+
 def test_a_missing_volume_is_an_error(files):
     with pytest.raises(FileNotFoundError, match="absent"):
         run(files, truth="absent.h5:stack")

@@ -30,8 +30,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ffn_tf.evaluation import matching, slices
 
-# In pixels: the longest edge of a panel is made at least this long.
-_PANEL, _NARROWEST = 440, 1000
+# In pixels. The longest edge of all panels is made at least _PANEL long; a row
+# is at least _LOWEST high, for its title, and the page _NARROWEST wide.
+_PANEL, _LOWEST, _NARROWEST = 440, 70, 1000
 _GAP, _HEADING, _ROW_TITLE, _LEGEND = 8, 40, 112, 74
 _PAPER, _INK, _FAINT = (255, 255, 255), (24, 24, 28), (105, 105, 112)
 
@@ -60,12 +61,12 @@ def draw(views: list[slices.Slice], match: matching.Matching) -> Image.Image:
     views = slices.at_one_scale(views, _PANEL)
     rows = [_panels(one, match) for one in views]
     width = max(one.truth.shape[1] for one in views) + _GAP
-    height = sum(one.truth.shape[0] + _GAP for one in views)
+    heights = [max(one.truth.shape[0], _LOWEST) + _GAP for one in views]
     page = Image.new(
         "RGB",
         (
             max(_ROW_TITLE + len(rows[0]) * width, _NARROWEST),
-            _HEADING + height + _LEGEND,
+            _HEADING + sum(heights) + _LEGEND,
         ),
         _PAPER,
     )
@@ -74,12 +75,12 @@ def draw(views: list[slices.Slice], match: matching.Matching) -> Image.Image:
         left = _ROW_TITLE + column * width
         pen.text((left, 9), heading, _INK, ImageFont.load_default(20))
     top = _HEADING
-    for one, row in zip(views, rows):
+    for one, row, height in zip(views, rows, heights):
         _draw_row_title(pen, top, one)
         for column, panel in enumerate(row.values()):
             place = (_ROW_TITLE + column * width, top)
             page.paste(Image.fromarray(panel), place)
-        top += one.truth.shape[0] + _GAP
+        top += height
     _draw_legend(pen, top + 8, views[0].pixel_nm[1], unit)
     return page
 

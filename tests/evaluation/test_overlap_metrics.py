@@ -195,8 +195,10 @@ def test_offenders_by_hand():
 
 def test_only_as_many_offenders_as_asked_for():
     truth = np.repeat([1, 2, 3], 4)
-    found = compare(truth, np.arange(1, 13), num_worst=2)
+    found = compare(truth, np.arange(12) % 4, num_worst=2)
     assert [one.id for one in found.splits] == [1, 2]
+    assert [one.id for one in found.merges] == [1, 2]
+    assert [one.id for one in found.missed] == [1, 2]
 
 
 def test_empty_truth_is_refused():

@@ -95,6 +95,15 @@ def test_outlines_divide_pieces(match):
     assert column[border] < 0.5 * min(column[border - 9], column[border + 9])
 
 
+def test_a_thin_volume_still_has_room_for_its_captions(match):
+    thin = slices.Slice(
+        "z = 3", "yx", (1, 1), TRUTH[:1], SEGMENTATION[:1], None
+    )
+    drawn = picture.draw([thin, thin], match)
+    assert drawn.width >= 1000
+    assert drawn.height >= 2 * 70
+
+
 @pytest.mark.parametrize(
     ("pixel_nm", "length"), [(1, 100), (5, 500), (0.5, 50), (16, 1000)]
 )
