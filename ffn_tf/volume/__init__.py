@@ -2,7 +2,7 @@
 
     Box, VolumeInfo, Volume      what a region, a volume's face, a volume is
     open, create, from_array     how to get one
-    staged                       one that appears whole or not at all
+    staged, refuse_existing      a new one that appears whole or not at all
     grid                         boxes cut into boxes
     dataset                      the YAML files that describe specimens
     address                      the strings that name volumes
@@ -16,7 +16,13 @@ from ffn_tf.volume import address, dataset, files, grid, labels
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import VolumeInfo
 from ffn_tf.volume.staging import staged
-from ffn_tf.volume.store import Volume, create, from_array, open
+from ffn_tf.volume.store import (
+    Volume,
+    create,
+    from_array,
+    open,
+    refuse_existing,
+)
 
 __all__ = [
     "Box",
@@ -30,5 +36,6 @@ __all__ = [
     "grid",
     "labels",
     "open",
+    "refuse_existing",
     "staged",
 ]

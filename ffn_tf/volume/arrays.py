@@ -17,11 +17,11 @@ import numpy as np
 
 from ffn_tf.volume import files
 from ffn_tf.volume.address import Address
-from ffn_tf.volume.box import Box
+from ffn_tf.volume.box import Box, Triple, triple
 from ffn_tf.volume.source import VolumeInfo
 
 # An array has no chunks; this is what is read or written in one go.
-_CHUNK = (64, 64, 64)
+CHUNK_ZYX = (64, 64, 64)
 
 
 class ArraySource:
@@ -54,39 +54,41 @@ class ArraySource:
             self._array.flush()
 
 
-def checked_rank(array: np.ndarray, channel: int, where: str) -> np.ndarray:
-    """[z, y, x] of an array [z, y, x] or [c, z, y, x].
+def zyx_shape(shape: Sequence[int] | None, channel: int, where: str) -> Triple:
+    """[z, y, x] of a shape [z, y, x] or [channel, z, y, x].
 
     Raises:
       ValueError: another rank, or no such channel.
     """
-    if array.ndim == 4:
-        if channel >= array.shape[0]:
-            raise ValueError(
-                f"{where}: channel {channel} does not exist; there are "
-                f"{array.shape[0]}, counted from 0."
-            )
-        return array[channel]
-    if array.ndim != 3:
+    if shape is None or len(shape) not in (3, 4):
         raise ValueError(
             f"{where}: expected an array [z, y, x] or [channel, z, y, x], "
-            f"found {array.ndim} axes, shape {array.shape}."
+            f"found {len(shape or ())} axes, shape {shape}."
         )
-    if channel:
-        raise ValueError(f"{where}: has no channels, but one was asked for.")
-    return array
+    channels = shape[0] if len(shape) == 4 else 1
+    if channel >= channels:
+        raise ValueError(
+            f"{where}: channel {channel} does not exist; there are "
+            f"{channels}, counted from 0."
+        )
+    return triple(shape[-3:])
+
+
+def _of_channel(array: np.ndarray, channel: int, where: str) -> np.ndarray:
+    zyx_shape(array.shape, channel, where)
+    return array[channel] if array.ndim == 4 else array
 
 
 def memory(
     array: np.ndarray, voxel_size_nm: Sequence[float], start: Sequence[int]
 ) -> ArraySource:
     """A volume over `array` [z, y, x], which is not copied."""
-    array = checked_rank(np.asarray(array), 0, "array in memory")
+    array = _of_channel(np.asarray(array), 0, "array in memory")
     info = VolumeInfo(
         domain=Box.from_size(start, array.shape),
         dtype=array.dtype,
         voxel_size_nm=tuple(voxel_size_nm),  # type: ignore[arg-type]
-        chunk_zyx=_CHUNK,
+        chunk_zyx=CHUNK_ZYX,
     )
     return ArraySource(array, info, {})
 
@@ -106,13 +108,13 @@ def open_npy(address: Address, writable: bool) -> ArraySource:
             f"{address.text}: cannot be read as a .npy file ({error}); it "
             f"may be truncated."
         ) from error
-    array = checked_rank(array, address.channel, address.text)
+    array = _of_channel(array, address.channel, address.text)
     extra = _read_sidecar(address)
     info = VolumeInfo(
         domain=Box.from_size(extra.get("start_zyx", (0, 0, 0)), array.shape),
         dtype=array.dtype,
         voxel_size_nm=tuple(extra.get("voxel_size_nm", (1, 1, 1))),
-        chunk_zyx=extra.get("chunk_zyx", _CHUNK),
+        chunk_zyx=extra.get("chunk_zyx", CHUNK_ZYX),
         kind=extra.get("kind"),
     )
     return ArraySource(array, info, extra.get("attributes", {}))
@@ -181,6 +183,6 @@ def open_npz(address: Address) -> ArraySource:
             f"{where}: cannot be read as an .npz archive ({error}); it may "
             f"be truncated."
         ) from error
-    array = checked_rank(array, address.channel, where)
+    array = _of_channel(array, address.channel, where)
     info = VolumeInfo(Box.from_shape(array.shape), array.dtype)
     return ArraySource(array, info, {})

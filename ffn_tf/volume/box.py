@@ -7,7 +7,7 @@ one scale of one volume. Boxes may be empty (some `size` is 0), never inverted.
        |<------ size ------>|
        [xxxxxxxxxxxxxxxxxxxx)
 
-Laws (tests/volume/box_test.py):
+Laws (tests/volume/test_box.py):
     a.intersected(b) == b.intersected(a);  a.hulled(a) == a
     a.padded(r).padded(-r) == a
     a.translated(t).translated(-t) == a

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from ffn_tf.volume import physical
+from ffn_tf.volume import grid, physical
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
@@ -89,9 +89,20 @@ class ChunkedSource:
         return text
 
     def write(self, box: Box, array: np.ndarray) -> None:
-        try:
-            self._part(box).write(array).result()
-        except (ValueError, OSError) as error:
+        # Chunk by chunk, so that all have ended, well or not, when we return:
+        # a single write of TensorStore returns with its first failure, and
+        # goes on with the other chunks.
+        layout = self._view.chunk_layout
+        chunk = triple(n or 1 for n in layout.write_chunk.shape or ())
+        tiles = grid.aligned(
+            box, chunk, triple(n or 0 for n in layout.grid_origin or ()), 1
+        )
+        pending = [
+            self._part(tile).write(array[tile.relative_to(box.start).slices])
+            for tile in tiles
+        ]
+        errors = [future.exception() for future in pending]
+        for error in filter(None, errors):
             raise OSError(
                 f"{self._where}: cannot write {box}: {short(error)}."
             ) from error
@@ -100,7 +111,7 @@ class ChunkedSource:
         pass
 
 
-def short(error: Exception) -> str:
+def short(error: BaseException) -> str:
     """The sentence of a TensorStore error, without its trail."""
     return re.split(r" \[(?:source locations|tensorstore_)", str(error))[0]
 
@@ -135,12 +146,18 @@ def open_chunked(address: Address, writable: bool) -> ChunkedSource:
     elif address.format == "precomputed":
         metadata = _read_json(address, "info") or {}
     spec = _open_spec(address, path)
-    if not writable:
+    defaults: dict[str, Any]
+    if writable:
+        # Zeros are written like other values, so that a chunk that is
+        # missing was never written, and reading it is an error.
+        defaults = {"store_data_equal_to_fill_value": True}
+    else:
         # "open": what was true when the volume was opened stays true.
-        spec = {
+        defaults = {
             "recheck_cached_data": "open",
             "recheck_cached_metadata": "open",
-        } | spec
+        }
+    spec = defaults | spec
     try:
         store = ts.open(
             spec, open=True, read=True, write=writable, context=context()

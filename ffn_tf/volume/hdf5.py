@@ -16,6 +16,7 @@ existing file is added in place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+import contextlib
 import json
 import os
 from typing import Any
@@ -30,17 +31,26 @@ from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
 
 # h5py's default of 1 MiB holds not even the chunks of one cutout, so that
 # neighbouring reads decompress them again and again.
-_CHUNK_CACHE = {"rdcc_nbytes": 512 * 2**20, "rdcc_nslots": 100_003}
+_READ_CACHE = {"rdcc_nbytes": 512 * 2**20, "rdcc_nslots": 100_003}
+# Written chunks go to the file at once: when the disk is full, chunks that
+# wait in the cache make the HDF5 library crash the process at exit.
+_WRITE_CACHE = {"rdcc_nbytes": 0}
 
 
 class Hdf5Source:
     """One dataset of an open file."""
 
     def __init__(
-        self, dataset: h5py.Dataset, info: VolumeInfo, channel: int | None
+        self,
+        dataset: h5py.Dataset,
+        info: VolumeInfo,
+        channel: int | None,
+        where: str,
     ) -> None:
         self.info = info
         self._dataset = dataset
+        self._file = dataset.file
+        self._where = where
         self._channel = () if channel is None else (channel,)
 
     @property
@@ -58,8 +68,8 @@ class Hdf5Source:
             voxels = self._dataset[self._index(box)]
         except OSError as error:
             raise OSError(
-                f"{self._dataset.file.filename}:{self._dataset.name}: cannot "
-                f"read {box} ({error}); the file may be damaged."
+                f"{self._where}: cannot read {box} ({error}); the file may "
+                f"be damaged."
             ) from error
         return np.ascontiguousarray(voxels, self.info.dtype)
 
@@ -67,10 +77,25 @@ class Hdf5Source:
         return [self.read(box) for box in boxes]
 
     def write(self, box: Box, array: np.ndarray) -> None:
-        self._dataset[self._index(box)] = array
+        try:
+            self._dataset[self._index(box)] = array
+        except (OSError, RuntimeError) as error:
+            raise _not_written(self._where, error) from error
 
     def close(self) -> None:
-        self._dataset.file.close()
+        try:
+            self._file.close()
+        except (OSError, RuntimeError) as error:
+            raise _not_written(self._where, error) from error
+
+
+def _not_written(where: str, error: Exception) -> OSError:
+    # HDF5 goes on with addresses of its buffers.
+    reason = str(error).split(" (")[0]
+    return OSError(
+        f"{where}: cannot be written ({reason}); is the disk full, or "
+        f"the file open elsewhere?"
+    )
 
 
 def _ours(dataset: h5py.Dataset) -> dict[str, Any]:
@@ -82,7 +107,8 @@ def _open_file(address: Address, mode: str) -> h5py.File:
     if not os.path.exists(address.path):
         raise FileNotFoundError(f"{address.text}: no such file.")
     try:
-        return h5py.File(address.path, mode, **_CHUNK_CACHE)
+        cache = _READ_CACHE if mode == "r" else _WRITE_CACHE
+        return h5py.File(address.path, mode, **cache)
     except OSError as error:
         raise OSError(
             f"{address.text}: cannot be opened as an HDF5 file ({error}); it "
@@ -120,21 +146,17 @@ def _source(file: h5py.File, address: Address) -> Hdf5Source:
             f"write FILE:DATASET with one of: "
             f"{', '.join(dataset_names(file)) or '(the file has none)'}."
         )
-    shape = dataset.shape
-    # Zero-stride: the checks of an array, without its memory.
-    like = np.broadcast_to(np.zeros((), dataset.dtype), shape or ())
-    like = arrays.checked_rank(like, address.channel, address.text)
+    shape = arrays.zyx_shape(dataset.shape, address.channel, address.text)
     size, start = physical.from_attributes(dataset.attrs)
-    chunk = (dataset.chunks or (64, 64, 64))[-3:]
     info = VolumeInfo(
-        domain=Box.from_size(start, like.shape),
+        domain=Box.from_size(start, shape),
         dtype=dataset.dtype,
         voxel_size_nm=size or UNKNOWN_VOXEL_SIZE,
-        chunk_zyx=chunk,
+        chunk_zyx=(dataset.chunks or arrays.CHUNK_ZYX)[-3:],
         kind=_ours(dataset).get("kind"),
     )
-    channel = address.channel if len(shape) == 4 else None
-    return Hdf5Source(dataset, info, channel)
+    channel = address.channel if dataset.ndim == 4 else None
+    return Hdf5Source(dataset, info, channel, address.text)
 
 
 def exists(address: Address) -> bool:
@@ -155,28 +177,31 @@ def create_hdf5(
     address: Address, info: VolumeInfo, attributes: dict[str, Any]
 ) -> None:
     """Adds an empty (zero) dataset to a new or an existing file."""
-    if not os.path.exists(address.path):
-        with files.atomic_path(address.path) as temporary:
-            with h5py.File(temporary, "w") as file:
-                _add_dataset(file, address.dataset, info, attributes)
-        return
-    with _open_file(address, "r+") as file:
-        _add_dataset(file, address.dataset, info, attributes)
+    new = not os.path.exists(address.path)
+    place = (
+        files.atomic_path(address.path)
+        if new
+        else contextlib.nullcontext(address.path)
+    )
+    try:
+        with place as path, h5py.File(path, "w" if new else "r+") as file:
+            _add_dataset(file, address.dataset, info, attributes)
+    except (OSError, RuntimeError) as error:
+        raise _not_written(address.text, error) from error
 
 
 def _add_dataset(
     file: h5py.File, name: str, info: VolumeInfo, attributes: dict[str, Any]
 ) -> None:
-    size = info.domain.size
     dataset = file.create_dataset(
         name,
-        shape=size,
+        shape=info.domain.size,
         dtype=info.dtype,
-        chunks=tuple(min(c, max(n, 1)) for c, n in zip(info.chunk_zyx, size))
-        if info.domain.num_voxels
-        else None,
-        compression="gzip" if info.domain.num_voxels else None,
-        compression_opts=1 if info.domain.num_voxels else None,
+        chunks=tuple(
+            min(c, n) for c, n in zip(info.chunk_zyx, info.domain.size)
+        ),
+        compression="gzip",
+        compression_opts=1,
     )
     dataset.attrs["resolution"] = info.voxel_size_nm
     dataset.attrs["offset"] = physical.offset_nm(info)

@@ -41,9 +41,6 @@ def create_chunked(
         spec["metadata"]["ffn_tf"] = _ours(info, attributes)
     group = "0" if address.format in chunked.NGFF_VERSIONS else ""
     spec["kvstore"] = chunked.kvstore(address.path, group)
-    # Zeros are written like other values: a chunk that is missing was never
-    # written, and reading it is an error.
-    spec["store_data_equal_to_fill_value"] = True
     try:
         ts.open(
             spec, create=True, open=False, context=chunked.context()
@@ -92,7 +89,7 @@ def _zarr_spec(info: VolumeInfo) -> dict[str, Any]:
             "shape": info.domain.size,
             "chunks": info.chunk_zyx,
             "dtype": info.dtype.str,
-            "fill_value": 0,
+            "fill_value": False if info.dtype == bool else 0,
             "dimension_separator": "/",
             "compressor": {
                 "id": "blosc",

@@ -69,17 +69,26 @@ def from_attributes(
     attributes: Mapping[str, Any],
 ) -> tuple[Nanometres | None, Triple]:
     """Voxel size (None if not given) and first voxel, zyx."""
-    size = None
-    for name in ("resolution", "voxel_size"):
-        if name in attributes and len(attributes[name]) == 3:
-            size = tuple(float(v) for v in attributes[name])
-    if size is None and len(attributes.get("element_size_um", ())) == 3:
-        size = tuple(float(v) * 1e3 for v in attributes["element_size_um"])
-    if size is None or not all(v > 0 for v in size):
+    micrometres = _lengths(attributes, "element_size_um")
+    size = (
+        _lengths(attributes, "resolution")
+        or _lengths(attributes, "voxel_size")
+        or (micrometres and [v * 1e3 for v in micrometres])
+    )
+    if not size or min(size) <= 0:
         return None, (0, 0, 0)
     z, y, x = size
-    offset = attributes.get("offset", (0, 0, 0))
-    return (z, y, x), start_voxel([float(v) for v in offset], (z, y, x))
+    offset = _lengths(attributes, "offset") or [0.0, 0.0, 0.0]
+    return (z, y, x), start_voxel(offset, (z, y, x))
+
+
+def _lengths(attributes: Mapping[str, Any], name: str) -> list[float] | None:
+    """Three numbers; None if there is nothing, or something else."""
+    try:
+        values = [float(value) for value in attributes[name]]
+    except (KeyError, TypeError, ValueError):
+        return None
+    return values if len(values) == 3 else None
 
 
 def to_multiscales(info: VolumeInfo, version: str) -> dict[str, Any]:

@@ -40,14 +40,14 @@ def staged(
       FileExistsError: `address` exists.
     """
     final = address_lib.parse(address, creating=True)
-    store.refuse_existing(final)
+    store.refuse_existing(address)
     temporary = _beside(final)
     try:
         with store.create(
             temporary.text, info, attributes=attributes
         ) as filling:
             yield filling
-        store.refuse_existing(final)
+        store.refuse_existing(address)
         _rename(temporary, final)
     except BaseException:
         _remove(temporary, final)
@@ -85,7 +85,7 @@ def _remove(temporary: Address, final: Address) -> None:
         with h5py.File(final.path, "r+") as file:
             file.pop(temporary.dataset, None)
         return
-    shutil.rmtree(temporary.path, ignore_errors=True)
     for path in (temporary.path, f"{temporary.path}.json"):
         with contextlib.suppress(OSError):
             os.unlink(path)
+    shutil.rmtree(temporary.path, ignore_errors=True)

@@ -130,8 +130,12 @@ class Volume:
     def __enter__(self) -> Volume:
         return self
 
-    def __exit__(self, *unused: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except OSError:
+            if kind is None:  # Otherwise the first failure is the one to tell.
+                raise
 
     def __repr__(self) -> str:
         return f"Volume({self.address!r}, {self.domain}, {self.dtype})"
@@ -165,13 +169,14 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
     return Volume(source, str(address), writable=writable)
 
 
-def refuse_existing(where: address_lib.Address) -> None:
-    """Raises unless a volume can be created there.
+def refuse_existing(address: str) -> None:
+    """Raises unless a volume can be created at `address`.
 
     Raises:
       FileExistsError: something is there.
       ValueError: the format is only read.
     """
+    where = address_lib.parse(address, creating=True)
     if where.format in _READ_ONLY:
         raise ValueError(
             f"{where.text}: a format that is only read; write .h5, .npy, "
@@ -209,7 +214,9 @@ def create(
     """
     where = address_lib.parse(address, creating=True)
     attributes = attributes or {}
-    refuse_existing(where)
+    refuse_existing(address)
+    if info.domain.is_empty:
+        raise ValueError(f"{address}: a volume without voxels: {info.domain}.")
     if where.format == "hdf5":
         hdf5.create_hdf5(where, info, attributes)
     elif where.format == "npy":

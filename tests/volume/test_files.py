@@ -1,0 +1,43 @@
+"""Files that appear whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from ffn_tf import volume
+
+
+def test_appears_with_its_folder_and_ordinary_rights(tmp_path):
+    path = tmp_path / "new" / "report.tar.gz"
+    with volume.files.atomic_path(path) as temporary:
+        assert temporary.name.endswith(".tar.gz")
+        assert temporary.parent == path.parent
+        temporary.write_bytes(b"abc")
+        assert not path.exists()
+    assert path.read_bytes() == b"abc"
+    assert os.listdir(path.parent) == ["report.tar.gz"]
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(
+        plain.stat().st_mode
+    )
+
+
+def test_an_exception_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    volume.files.write_text(path, "old")
+    with pytest.raises(KeyError):
+        with volume.files.atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyError("stop")
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match=r"a\.txt"):
+        with volume.files.atomic_path(path):
+            raise OSError(28, "No space left on device")
+    assert os.listdir(tmp_path) == []
