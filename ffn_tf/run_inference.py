@@ -42,7 +42,7 @@ def run(
 
 def _given(dataclass: type) -> dict[str, Any]:
     """The flags of `dataclass` that stand on the command line."""
-    filled = program.from_flags(dataclass)
+    filled: Any = program.from_flags(dataclass)
     return {
         field.name: getattr(filled, field.name)
         for field in dataclasses.fields(filled)

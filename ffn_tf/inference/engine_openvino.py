@@ -10,8 +10,7 @@ import openvino
 import tensorflow as tf
 
 from ffn_tf import model
-from ffn_tf.inference import engine
-from ffn_tf.inference import precision
+from ffn_tf.inference import engine, precision
 
 
 class OpenVinoEngine:

@@ -51,8 +51,7 @@ class Progress:
             c.counters["voxels-segmented"] for c in canvases
         )
         self._bar.set_postfix_str(
-            f"{rate:.1f} FOVs/s, {voxels / 1e6:.2f} Mvx in {segments} "
-            f"segments",
+            f"{rate:.1f} FOVs/s, {voxels / 1e6:.2f} Mvx in {segments} segments",
             refresh=False,
         )
         self._bar.update(100.0 * share / self._num_canvases - self._bar.n)

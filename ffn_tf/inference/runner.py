@@ -27,15 +27,11 @@ from typing import Any
 import numpy as np
 
 from ffn_tf import model, program, volume
-from ffn_tf.inference import archive
-from ffn_tf.inference import calibration
+from ffn_tf.inference import archive, calibration, scheduler, seeds, subvolume
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import scheduler
-from ffn_tf.inference import seeds
-from ffn_tf.inference import subvolume
 from ffn_tf.volume import files, grid
 
 
@@ -346,7 +342,9 @@ class Run:
                 box,
                 np.maximum(canvas.segmentation, 0),
                 {
-                    label: subvolume.OriginInfo(origin.start_zyx, origin.num_steps)
+                    label: subvolume.OriginInfo(
+                        origin.start_zyx, origin.num_steps
+                    )
                     for label, origin in canvas.origins.items()
                 },
                 canvas.overlaps,

@@ -1,16 +1,25 @@
 """The network: its geometry, its layers, and where weights come from.
 
-  (1) fov             field of view and movement step of a network
-  (2) convstack       the residual 3-d convolution stack (Keras 3)
-  (3) tf1_checkpoint  google/ffn's TensorFlow 1 checkpoints, read
-  (4) catalog         names -> networks; a network to and from a folder
+(1) fov             field of view and movement step of a network
+(2) convstack       the residual 3-d convolution stack (Keras 3)
+(3) tf1_checkpoint  google/ffn's TensorFlow 1 checkpoints, read
+(4) catalog         names -> networks; a network to and from a folder
 """
 
-from ffn_tf.model.catalog import describe
-from ffn_tf.model.catalog import load
-from ffn_tf.model.catalog import network_name
-from ffn_tf.model.catalog import save
+from ffn_tf.program import quiet
+
+quiet.import_tensorflow()
+
+# ruff: noqa: E402 (TensorFlow must be imported quietly, so first)
+from ffn_tf.model.catalog import describe, load, network_name, save
 from ffn_tf.model.convstack import ConvStack
 from ffn_tf.model.fov import FieldOfView
 
-__all__ = ["ConvStack", "FieldOfView", "describe", "load", "network_name", "save"]
+__all__ = [
+    "ConvStack",
+    "FieldOfView",
+    "describe",
+    "load",
+    "network_name",
+    "save",
+]

@@ -17,9 +17,7 @@ import pathlib
 from typing import Any
 
 from ffn_tf import program
-from ffn_tf.model import convstack
-from ffn_tf.model import fov
-from ffn_tf.model import tf1_checkpoint
+from ffn_tf.model import convstack, fov, tf1_checkpoint
 from ffn_tf.volume import files
 
 _NETWORKS = {"convstack": convstack.ConvStack}

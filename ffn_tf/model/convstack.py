@@ -58,14 +58,10 @@ class ConvStack(keras.Model):
         ]
         # Logits stay float32 under a mixed precision policy: the additive
         # output is compared with thresholds over many steps.
-        self.head = keras.layers.Conv3D(
-            1, 1, name="conv_lom", dtype="float32"
-        )
+        self.head = keras.layers.Conv3D(1, 1, name="conv_lom", dtype="float32")
 
     def _conv(self, name: str) -> keras.layers.Conv3D:
-        return keras.layers.Conv3D(
-            self.features, 3, padding="same", name=name
-        )
+        return keras.layers.Conv3D(self.features, 3, padding="same", name=name)
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights; shapes do not depend on the field of view."""

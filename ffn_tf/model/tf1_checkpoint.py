@@ -14,8 +14,7 @@ import re
 
 import numpy as np
 
-from ffn_tf.model import convstack
-from ffn_tf.model import fov
+from ffn_tf.model import convstack, fov
 
 _SCOPE = "seed_update/"
 _MODULE = re.compile(r"conv(\d+)_([ab])$")
@@ -58,7 +57,12 @@ def read(prefix: str) -> Tensors:
             )
             for layer in layers
         }
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except (
+        tf.errors.OpError,
+        IndexError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             f"The checkpoint {prefix!r} cannot be read; it is truncated, "
             f"damaged or incomplete: {error}"

@@ -1,12 +1,8 @@
 """What every program shares: flags made from options, errors, provenance."""
 
-from ffn_tf.program.launch import finish
-from ffn_tf.program.launch import start
-from ffn_tf.program.options import define_flags
-from ffn_tf.program.options import from_flags
-from ffn_tf.program.options import option
-from ffn_tf.program.provenance import describe_code
-from ffn_tf.program.provenance import file_digest
+from ffn_tf.program.launch import finish, start
+from ffn_tf.program.options import define_flags, from_flags, option
+from ffn_tf.program.provenance import describe_code, file_digest
 
 __all__ = [
     "define_flags",

@@ -18,7 +18,6 @@ def start(main: Callable[[list[str]], None]) -> None:
 
     `FFN_TRACEBACK=1` in the environment keeps the traceback.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def checked(argv: list[str]) -> None:
         if len(argv) > 1:

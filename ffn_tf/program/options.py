@@ -29,7 +29,7 @@ T = TypeVar("T")
 def option(
     default: Any = dataclasses.MISSING,
     *,
-    help: str,  # noqa: A002 (absl's own name)
+    help: str,
     choices: tuple[str, ...] = (),
 ) -> Any:
     """A dataclass field that becomes the flag of the same name."""
@@ -48,7 +48,7 @@ def _plain_type(annotation: Any) -> Any:
 def _define(field: dataclasses.Field[Any], annotation: Any) -> None:
     name, meta = field.name, field.metadata
     missing = field.default is dataclasses.MISSING
-    default = None if missing else field.default
+    default: Any = None if missing else field.default
     plain = _plain_type(annotation)
     if meta["choices"]:
         flags.DEFINE_enum(name, default, list(meta["choices"]), meta["help"])

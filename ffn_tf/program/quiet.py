@@ -1,0 +1,44 @@
+"""TensorFlow, imported without its start-up chatter.
+
+TensorFlow writes notes about its build to standard error before its log level
+counts, straight to the file descriptor. A user who reads the last lines of a
+program should read ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+
+
+def import_tensorflow() -> None:
+    """Imports tensorflow; what it writes meanwhile is shown if it fails.
+
+    Raises:
+      ImportError: it is not installed, with what to install.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.constant(0)
+        except ImportError as error:
+            os.dup2(real, 2)
+            chatter.seek(0)
+            sys.stderr.write(chatter.read().decode(errors="replace"))
+            raise ImportError(
+                f"TensorFlow cannot be imported ({error}). Install this "
+                f'package with one of its extras: pip install -e ".[cpu]", '
+                f'or ".[gpu]" where there is a GPU.'
+            ) from error
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
