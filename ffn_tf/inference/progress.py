@@ -1,63 +1,95 @@
-"""The progress line of a run: rate, voxels, segments, time left."""
+"""The progress line of a run: rate, voxels, segments, time left.
+
+    34 %  5.4 FOVs/s  3.12 Mvx in 61 segments  20:11 gone, 39:02 left
+
+How much is left is an estimate. A dense volume takes about 1.3 steps for each
+lattice cell of `deltas` that the field of view can be centred in (seen on
+FIB-25: 294 steps for 80^3 voxels, 25,709 for 250^3); and since seeds are tried
+in order through the volume, the share of seeds tried is a lower bound.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import math
 import sys
 import time
 
-import tqdm
-
 from ffn_tf.inference import canvas as canvas_lib
+from ffn_tf.model import fov
+from ffn_tf.volume import Box
+
+_STEPS_PER_CELL = 1.3
+
+
+def expected_steps(
+    boxes: Sequence[Box], view: fov.FieldOfView, deltas: Sequence[int]
+) -> float:
+    """Network calls that segmenting `boxes` will take, roughly."""
+    cell = math.prod(max(d, 1) for d in deltas)
+    centres = sum(
+        math.prod(n - 2 * m for n, m in zip(box.size, view.margin))
+        for box in boxes
+    )
+    return max(1.0, _STEPS_PER_CELL * centres / cell)
 
 
 class Progress:
     """One line on standard error, by the second (by the minute in a log).
 
-    Seeds are tried in order through the volume, so the share of seeds tried
-    is the share done; the time left follows from it.
+    Args:
+      num_canvases: how many will be segmented.
+      steps: network calls that they will take, roughly.
     """
 
-    def __init__(self, num_canvases: int) -> None:
-        interval = 1.0 if sys.stderr.isatty() else 60.0
+    def __init__(self, num_canvases: int, steps: float) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._interval = 1.0 if self._is_terminal else 60.0
         self._num_canvases = num_canvases
-        self._done = 0
-        self._segments = 0
-        self._voxels = 0
-        self._start = time.monotonic()
-        self._bar = tqdm.tqdm(
-            total=100.0,
-            unit="%",
-            mininterval=interval,
-            maxinterval=interval,
-            bar_format=(
-                "{percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}"
-            ),
-        )
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self._expected = steps
+        self._done = self._segments = self._voxels = 0
+        self._start = self._shown = time.monotonic()
 
     def update(self, canvases: list[canvas_lib.Canvas], steps: int) -> None:
-        """Shows `canvases`, which are in flight, after `steps` in all."""
-        share = self._done + sum(
+        """Shows `canvases`, which are in flight, after `steps` calls."""
+        now = time.monotonic()
+        if now - self._shown < self._interval:
+            return
+        self._shown = now
+        tried = self._done + sum(
             canvas.next_seed / max(len(canvas.seeds), 1) for canvas in canvases
         )
-        rate = steps / (time.monotonic() - self._start)
+        share = max(
+            min(steps / self._expected, 0.99), tried / self._num_canvases
+        )
         segments = self._segments + sum(len(c.origins) for c in canvases)
         voxels = self._voxels + sum(
             c.counters["voxels-segmented"] for c in canvases
         )
-        self._bar.set_postfix_str(
-            f"{rate:.1f} FOVs/s, {voxels / 1e6:.2f} Mvx in {segments} segments",
-            refresh=False,
+        gone = now - self._start
+        line = (
+            f"{100 * share:3.0f} %  {steps / gone:.1f} FOVs/s  "
+            f"{voxels / 1e6:.2f} Mvx in {segments} segments  "
+            f"{_clock(gone)} gone, {_clock(gone * (1 / share - 1))} left"
         )
-        self._bar.update(100.0 * share / self._num_canvases - self._bar.n)
+        end = "\r" if self._is_terminal else "\n"
+        print(line.ljust(78), end=end, file=sys.stderr, flush=True)
 
     def finished(self, canvas: canvas_lib.Canvas) -> None:
         """Moves a canvas from those in flight to those done."""
         self._done += 1
         self._segments += len(canvas.origins)
         self._voxels += canvas.counters["voxels-segmented"]
+
+    def close(self) -> None:
+        """Ends the line on a terminal."""
+        if self._is_terminal:
+            print(file=sys.stderr)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minute:02d}:{second:02d}"
+    return f"{minute:02d}:{second:02d}"

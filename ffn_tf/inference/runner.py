@@ -231,12 +231,16 @@ class Run:
         engine: engine_lib.Engine | None = None
         if todo:
             engine = self._engine()
-            with progress_lib.Progress(len(todo)) as progress:
-                for canvas in self._segmented(todo, engine, progress):
-                    self._save(canvas)
-                    progress.finished(canvas)
-                    segments += len(canvas.origins)
-                    voxels += canvas.counters["voxels-segmented"]
+            expected = progress_lib.expected_steps(
+                todo, self.network.view, self.deltas
+            )
+            progress = progress_lib.Progress(len(todo), expected)
+            for canvas in self._segmented(todo, engine, progress):
+                self._save(canvas)
+                progress.finished(canvas)
+                segments += len(canvas.origins)
+                voxels += canvas.counters["voxels-segmented"]
+            progress.close()
         return Summary(
             output_dir=str(self.folder),
             boxes=self.boxes,
