@@ -50,9 +50,6 @@ setuptools.setup(
             "pytest-timeout>=2",
             "pytest-xdist>=3",
             "ruff>=0.11",
-            "types-PyYAML",
-            "types-protobuf",
-            "types-tqdm",
         ],
     },
     classifiers=[

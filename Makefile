@@ -1,0 +1,53 @@
+# make demo       a real crop, segmented and scored, with a picture
+# make test       lint and the tests; under ten minutes on two cores
+# make test-all   the slow ones too
+# make bench      the benchmarks, quick ones
+#
+# Each target sets up what it needs: a virtual environment in .venv with the
+# pinned versions of requirements.txt. PYTHON is only used for that.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# TensorFlow's build for CPUs where there is no NVIDIA GPU.
+DEVICE := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+DATASET ?= auto
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: setup demo test test-all lint format bench clean
+
+setup: $(READY)
+
+$(READY): setup.py requirements.txt requirements-$(DEVICE).txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    -r requirements.txt -r requirements-$(DEVICE).txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m ffn_tf.demo --output_dir=out/demo
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint
+	$(PYTEST) -n 2 --dist loadgroup -m "not slow"
+
+test-all: lint
+	$(PYTEST) -n 2 --dist loadgroup
+
+bench: $(READY)
+	$(BIN)/python benchmarks/bench_fov.py --quick
+	$(BIN)/python benchmarks/bench_segment.py --quick
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) out build *.egg-info
