@@ -169,7 +169,10 @@ def open_npz(address: Address) -> ArraySource:
     """Loads one array of an `.npz` archive; pickled ones are refused."""
     where, key = address.text, address.dataset
     try:
-        with np.load(address.path, allow_pickle=False) as archive:
+        with (
+            open(address.path, "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             if key not in archive.files:
                 raise ValueError(
                     f"{where}: no array {key!r}; there are: "

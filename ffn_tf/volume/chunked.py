@@ -122,18 +122,26 @@ def kvstore(*parts: str) -> dict[str, str]:
     return {"driver": "file", "path": path + "/"}
 
 
-def _open_spec(address: Address, array_path: str) -> dict[str, Any]:
-    spec: dict[str, Any]
+def _open_spec(
+    address: Address, array_path: str, writable: bool
+) -> dict[str, Any]:
     if address.spec is not None:
-        spec = dict(address.spec)
+        return address.spec
+    spec: dict[str, Any] = {
+        "driver": _DRIVERS.get(address.format, address.format),
+        "kvstore": kvstore(address.path, array_path),
+        "fill_missing_data_reads": address.missing_is_zero,
+    }
+    if address.format == "precomputed":
+        spec["scale_index"] = address.mip or 0
+    if writable:
+        # Zeros are written like other values, so that a chunk that is
+        # missing was never written, and reading it is an error.
+        spec["store_data_equal_to_fill_value"] = True
     else:
-        spec = {
-            "driver": _DRIVERS.get(address.format, address.format),
-            "kvstore": kvstore(address.path, array_path),
-        }
-        if address.format == "precomputed":
-            spec["scale_index"] = address.mip or 0
-        spec["fill_missing_data_reads"] = address.missing_is_zero
+        # "open": what was true when the volume was opened stays true.
+        spec["recheck_cached_data"] = "open"
+        spec["recheck_cached_metadata"] = "open"
     return spec
 
 
@@ -145,19 +153,7 @@ def open_chunked(address: Address, writable: bool) -> ChunkedSource:
         path, metadata = _array_in_group(address, metadata)
     elif address.format == "precomputed":
         metadata = _read_json(address, "info") or {}
-    spec = _open_spec(address, path)
-    defaults: dict[str, Any]
-    if writable:
-        # Zeros are written like other values, so that a chunk that is
-        # missing was never written, and reading it is an error.
-        defaults = {"store_data_equal_to_fill_value": True}
-    else:
-        # "open": what was true when the volume was opened stays true.
-        defaults = {
-            "recheck_cached_data": "open",
-            "recheck_cached_metadata": "open",
-        }
-    spec = defaults | spec
+    spec = _open_spec(address, path, writable)
     try:
         store = ts.open(
             spec, open=True, read=True, write=writable, context=context()

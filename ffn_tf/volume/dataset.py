@@ -151,11 +151,12 @@ def _checked(
     return found
 
 
-def _triple(value: Any, where: str) -> tuple[Any, Any, Any]:
+def _three(value: Any, where: str, *kinds: type) -> Any:
     numbers = isinstance(value, list) and len(value) == 3
-    if not numbers or not all(type(v) in (int, float) for v in value):
+    if not numbers or not all(type(v) in kinds for v in value):
+        what = "numbers" if float in kinds else "integers"
         raise ValueError(
-            f"{where}: expected three numbers [z, y, x], found {value!r}."
+            f"{where}: expected three {what} [z, y, x], found {value!r}."
         )
     return tuple(value)
 
@@ -170,7 +171,9 @@ def _entry(value: Any, where: str) -> Entry:
         )
     return Entry(
         address=_expanded(str(found["address"]), where),
-        voxel_size_nm=size and _triple(size, f"{where}.voxel_size_nm"),
+        voxel_size_nm=None
+        if size is None
+        else _three(size, f"{where}.voxel_size_nm", int, float),
         kind=kind,
     )
 
@@ -178,8 +181,8 @@ def _entry(value: Any, where: str) -> Entry:
 def _region(value: Any, where: str) -> Box:
     found = _checked(value, where, _REGION_KEYS, _REGION_KEYS)
     return Box.from_size(
-        _triple(found["start_zyx"], f"{where}.start_zyx"),
-        _triple(found["size_zyx"], f"{where}.size_zyx"),
+        _three(found["start_zyx"], f"{where}.start_zyx", int),
+        _three(found["size_zyx"], f"{where}.size_zyx", int),
     )
 
 

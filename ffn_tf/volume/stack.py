@@ -20,6 +20,7 @@ import re
 import struct
 import threading
 from typing import Any, Protocol
+import zlib
 
 import numpy as np
 from PIL import Image
@@ -234,18 +235,30 @@ class _Tiff:
 
 
 def _open_tiff(path: pathlib.Path) -> tifffile.TiffFile:
+    tiff = None
     try:
-        return tifffile.TiffFile(path)
-    except (tifffile.TiffFileError, struct.error, OSError) as error:
+        tiff = tifffile.TiffFile(path)
+        following = _next_page(tiff)
+    except (ValueError, struct.error, OSError) as error:
+        if tiff is not None:
+            tiff.close()
         raise OSError(
-            f"{path}: cannot be read as a TIFF file ({error})."
+            f"{path}: cannot be read as a TIFF file ({error}); is it damaged?"
         ) from error
+    if following:
+        pages = len(tiff.pages)
+        tiff.close()
+        raise OSError(
+            f"{path}: the list of pages breaks off after {pages}; the file "
+            f"is truncated."
+        )
+    return tiff
 
 
 def _page(path: pathlib.Path, tiff: tifffile.TiffFile, z: int) -> np.ndarray:
     try:
         return tiff.asarray(key=z)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, zlib.error) as error:
         remedy = "is it damaged?"
         if "imagecodecs" in str(error):
             remedy = "pip install imagecodecs, or save it uncompressed."
@@ -258,12 +271,6 @@ def _checked(
     path: pathlib.Path, tiff: tifffile.TiffFile
 ) -> tuple[tuple[int, int, int], np.dtype]:
     """Shape [z, y, x] and dtype of a TIFF of equal grey pages."""
-    pages = len(tiff.pages)
-    if pages == 0 or _next_page(tiff) != 0:
-        raise OSError(
-            f"{path}: the list of pages breaks off after {pages}; the file "
-            f"is truncated."
-        )
     sizes = sorted({series.shape for series in tiff.series})
     if len(sizes) > 1 or len(tiff.series) > 1:
         raise ValueError(
@@ -290,7 +297,7 @@ def _next_page(tiff: tifffile.TiffFile) -> int:
     tifffile only logs that a file breaks off in the middle of its pages.
     """
     layout, file = tiff.tiff, tiff.filehandle
-    offset = tiff.pages[-1].offset
+    offset = tiff.pages[len(tiff.pages) - 1].offset
     file.seek(offset)
     (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
     file.seek(offset + layout.tagnosize + tags * layout.tagsize)

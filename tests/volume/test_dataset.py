@@ -1,0 +1,128 @@
+"""Dataset files."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from ffn_tf import volume
+
+Box = volume.Box
+TEXT = """
+name: tiny
+description: three voxels
+volumes:
+  image:
+    address: ${HERE}/em.npy
+    voxel_size_nm: [40, 8.5, 4]
+  truth:
+    address: ${HERE}/seg.h5:labels
+    kind: segmentation
+regions:
+  corner:
+    start_zyx: [0, 1, -2]
+    size_zyx: [1, 2, 3]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HERE", str(tmp_path))
+    np.save(tmp_path / "em.npy", np.arange(6, dtype=np.uint8).reshape(1, 2, 3))
+    info = volume.VolumeInfo(Box.from_shape((1, 2, 3)), np.uint8, (40, 8, 4))
+    volume.create(f"{tmp_path}/seg.h5:labels", info).close()
+    return tmp_path
+
+
+def load(folder, text):
+    path = folder / "tiny.yaml"
+    path.write_text(text)
+    return volume.dataset.load(path)
+
+
+def test_volumes_and_regions(folder):
+    tiny = load(folder, TEXT)
+    assert (tiny.name, tiny.description) == ("tiny", "three voxels")
+    assert tiny.regions == {"corner": Box((0, 1, -2), (1, 3, 1))}
+    with tiny.open("image") as image:
+        assert image.voxel_size_nm == (40.0, 8.5, 4.0)
+        assert image.info.kind == "image"
+        assert image.read()[0, 1, 2] == 5
+    with tiny.open("truth") as truth:
+        assert truth.voxel_size_nm == (40.0, 8.0, 4.0)
+        assert truth.info.kind == "segmentation"
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("address:", "adress:", "unknown key 'adress'; did you mean 'address'"),
+        ("regions:", "region:", "unknown key 'region'; did you mean 'regions'"),
+        ("start_zyx", "start_xyz", "did you mean 'start_zyx'"),
+        ("name: tiny", "", "key 'name' is missing"),
+        ("size_zyx: [1, 2, 3]", "", "key 'size_zyx' is missing"),
+        ("[40, 8.5, 4]", "[40, 8.5]", "image.voxel_size_nm: expected three"),
+        ("[40, 8.5, 4]", "10", "image.voxel_size_nm: expected three"),
+        ("[1, 2, 3]", "[1, 2, x]", "corner.size_zyx: expected three"),
+        ("[1, 2, 3]", "[1, 2, 0.5]", "corner.size_zyx: expected three int"),
+        ("kind: segmentation", "kind: labels", "found 'labels'"),
+        ("${HERE}", "${NOWHERE_SET}", "NOWHERE_SET is not set"),
+        ("name: tiny", "name: [", "not YAML"),
+        ("name: tiny", "name: !!python/object:os.system x", "not YAML"),
+        (TEXT, "- a list", "expected `name: value` lines"),
+        (TEXT, "", "expected `name: value` lines"),
+    ],
+)
+def test_mistakes_are_named(folder, old, new, message):
+    with pytest.raises(ValueError) as caught:
+        load(folder, TEXT.replace(old, new))
+    assert message in str(caught.value)
+    assert "tiny.yaml" in str(caught.value)
+
+
+def test_a_role_that_does_not_exist(folder):
+    with pytest.raises(ValueError, match="there are: image, truth"):
+        load(folder, TEXT).open("labels")
+
+
+def test_a_voxel_size_that_the_volume_contradicts(folder):
+    text = TEXT.replace(
+        "    kind: seg", "    voxel_size_nm: [40, 4, 4]\n    kind: seg"
+    )
+    with pytest.raises(ValueError, match=r"says \(40\.0, 8\.0, 4\.0\)"):
+        load(folder, text).open("truth")
+
+
+def test_a_file_that_is_not_there(folder):
+    with pytest.raises(FileNotFoundError):
+        volume.dataset.load(folder / "nothing.yaml")
+
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "datasets"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_datasets_that_we_ship_can_be_read(path):
+    assert volume.dataset.load(path).name == path.stem
+
+
+def test_fib25():
+    fib25 = volume.dataset.load(CONFIGS / "fib25.yaml")
+    if not (volume.dataset.data_dir() / "fib25").exists():
+        pytest.skip("the fib25 data is not here; see third_party/README.md")
+    for role in fib25.volumes:
+        with fib25.open(role) as found:
+            assert found.voxel_size_nm == (10.0, 10.0, 10.0)
+            assert found.domain.contains(fib25.regions["crop80"])
+            assert found.info.kind == "image" or role != "image"
+
+
+def test_the_data_folder_can_be_chosen(monkeypatch):
+    monkeypatch.setenv("FFN_DATA_DIR", "/somewhere")
+    assert volume.dataset.data_dir() == pathlib.Path("/somewhere")
+    fib25 = volume.dataset.load(CONFIGS / "fib25.yaml")
+    assert fib25.volumes["image"].address.startswith("/somewhere/fib25/")
+    monkeypatch.delenv("FFN_DATA_DIR")
+    assert volume.dataset.data_dir().parts[-2:] == ("shared", "data")

@@ -1,0 +1,161 @@
+"""HDF5 files and numpy archives that others made, and damaged ones."""
+
+import h5py
+import numpy as np
+import pytest
+
+from ffn_tf import volume
+
+Box = volume.Box
+VOXELS = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "em.h5"
+    with h5py.File(path, "w") as file:
+        file["raw"] = VOXELS
+        file["volumes/labels"] = VOXELS.astype(np.uint64)
+        file["volumes/big"] = VOXELS.astype(">u2")
+        file["channels"] = np.stack([VOXELS, VOXELS + np.uint16(100)])
+        file["flat"] = VOXELS[0]
+        file["words"] = "not voxels"
+        file["volumes/labels"].attrs["resolution"] = (40.0, 8.0, 4.0)
+        file["volumes/labels"].attrs["offset"] = (80.0, 8.0, 40.0)
+    return path
+
+
+def test_datasets(path):
+    with volume.open(f"{path}:raw") as found:
+        assert found.domain == Box.from_shape(VOXELS.shape)
+        assert found.voxel_size_nm == (1.0, 1.0, 1.0)
+        np.testing.assert_array_equal(found.read(), VOXELS)
+    with volume.open(f"{path}:volumes/labels") as found:
+        assert found.voxel_size_nm == (40.0, 8.0, 4.0)
+        assert found.domain.start == (2, 1, 10)
+        assert found.info.kind == "segmentation"
+        np.testing.assert_array_equal(found.read(), VOXELS)
+    with volume.open(f"{path}:/volumes/big") as found:
+        assert found.read().dtype == found.dtype == np.dtype("=u2")
+        np.testing.assert_array_equal(found.read(), VOXELS)
+
+
+def test_channels(path):
+    with volume.open(f"{path}:channels") as found:
+        np.testing.assert_array_equal(found.read(), VOXELS)
+    with volume.open(f"{path}:channels?channel=1") as found:
+        np.testing.assert_array_equal(found.read(), VOXELS + 100)
+    for address in (f"{path}:channels?channel=2", f"{path}:raw?channel=1"):
+        with pytest.raises(ValueError, match="does not exist; there are"):
+            volume.open(address)
+
+
+def test_a_missing_dataset_names_those_that_exist(path):
+    for address in (f"{path}:rwa", f"{path}", f"{path}:volumes"):
+        with pytest.raises(ValueError) as caught:
+            volume.open(address)
+        assert (
+            "one of: channels, flat, raw, volumes/big, volumes/labels, words"
+        ) in str(caught.value)
+
+
+def test_what_is_no_volume(path):
+    with pytest.raises(ValueError, match="found 2 axes"):
+        volume.open(f"{path}:flat")
+    with pytest.raises(ValueError, match="found 0 axes"):
+        volume.open(f"{path}:words")
+
+
+@pytest.mark.parametrize("size", [0, 100, 2500])
+def test_a_truncated_file(path, size):
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(OSError, match="cannot be opened as an HDF5 file"):
+        volume.open(f"{path}:raw")
+    with pytest.raises(OSError, match="cannot be opened as an HDF5 file"):
+        volume.create(f"{path}:new", volume.from_array(VOXELS).info)
+
+
+def test_a_damaged_chunk(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (20, 20, 20), np.uint8)
+    address = f"{tmp_path}/em.h5:raw"
+    with volume.create(address, volume.from_array(noise).info) as new:
+        new.write(new.domain, noise)
+    with h5py.File(tmp_path / "em.h5") as file:
+        where = file["raw"].id.get_chunk_info(0)
+    data = bytearray((tmp_path / "em.h5").read_bytes())
+    data[where.byte_offset + where.size // 2] ^= 255
+    (tmp_path / "em.h5").write_bytes(data)
+    with volume.open(address) as found:
+        with pytest.raises(OSError, match="cannot read zyx"):
+            found.read()
+
+
+def test_what_other_tools_read(tmp_path):
+    info = volume.VolumeInfo(
+        Box.from_size((2, 1, 10), VOXELS.shape), np.uint16, (40, 8, 4)
+    )
+    with volume.create(f"{tmp_path}/em.h5:a/raw", info) as new:
+        new.write(new.domain, VOXELS)
+    with h5py.File(tmp_path / "em.h5") as file:
+        raw = file["a/raw"]
+        np.testing.assert_array_equal(raw[:], VOXELS)
+        assert raw.compression == "gzip"
+        assert raw.attrs["resolution"].tolist() == [40, 8, 4]
+        assert raw.attrs["offset"].tolist() == [80, 8, 40]
+        np.testing.assert_allclose(
+            raw.attrs["element_size_um"], [0.04, 0.008, 0.004]
+        )
+
+
+def test_npy_of_other_tools(tmp_path):
+    np.save(tmp_path / "a.npy", np.asfortranarray(VOXELS))
+    with volume.open(f"{tmp_path}/a.npy") as found:
+        np.testing.assert_array_equal(found.read(), VOXELS)
+        assert found.read().flags.c_contiguous
+    (tmp_path / "a.npy.json").write_text("{")
+    with pytest.raises(OSError, match="not JSON"):
+        volume.open(f"{tmp_path}/a.npy")
+
+
+def test_damaged_npy(tmp_path):
+    path = tmp_path / "a.npy"
+    np.save(path, VOXELS)
+    whole = path.read_bytes()
+    for size in (0, 40, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(OSError, match="may be truncated"):
+            volume.open(str(path))
+    np.save(path, np.array([{}, {}], object), allow_pickle=True)
+    with pytest.raises(OSError, match="cannot be read"):
+        volume.open(str(path))
+
+
+def test_npz(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(
+        path, x=VOXELS, both=np.stack([VOXELS] * 2), pickled=np.array({})
+    )
+    with volume.open(f"{path}:x") as found:
+        np.testing.assert_array_equal(found.read(), VOXELS)
+        with pytest.raises(ValueError, match="opened for reading"):
+            found.write(found.domain, VOXELS)
+    assert volume.open(f"{path}:both?channel=1").read().shape == VOXELS.shape
+    with pytest.raises(ValueError, match="there are: both, pickled, x"):
+        volume.open(f"{path}:y")
+    with pytest.raises(ValueError, match="a pickle, which is not opened"):
+        volume.open(f"{path}:pickled")
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(OSError, match="may be truncated"):
+        volume.open(f"{path}:x")
+    with pytest.raises(FileNotFoundError):
+        volume.open(f"{tmp_path}/b.npz:x")
+
+
+def test_the_published_segmentation_without_its_pickles():
+    path = volume.dataset.data_dir() / "fib25" / "sample-training2.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here; see third_party/README.md")
+    with volume.open(f"{path}:segmentation") as found:
+        assert found.domain == Box.from_shape((250, 250, 250))
+    with pytest.raises(ValueError, match="pickle"):
+        volume.open(f"{path}:origins")
