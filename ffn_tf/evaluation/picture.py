@@ -32,7 +32,7 @@ from ffn_tf.evaluation import matching, slices
 
 # In pixels. The longest edge of all panels is made at least _PANEL long; a row
 # is at least _LOWEST high, for its title, and the page _NARROWEST wide.
-_PANEL, _LOWEST, _NARROWEST = 440, 70, 1000
+_PANEL, _LOWEST, _NARROWEST = 440, 70, 1060
 _GAP, _HEADING, _ROW_TITLE, _LEGEND = 8, 40, 112, 74
 _PAPER, _INK, _FAINT = (255, 255, 255), (24, 24, 28), (105, 105, 112)
 

@@ -12,8 +12,8 @@ report.json has these keys; every length is in voxels unless it says nm:
     truth_nonzero  the same over all voxels with a truth, 0 being a segment
     splits, merges, missed   worst offenders, as in overlap_metrics
 
-The three files appear atomically, report.json last: where it is, the other
-two are of the same run.
+Each file appears whole or not at all, report.json last, and an older one goes
+first: where it is, the other two are of the same run.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def write(
 ) -> None:
     """Writes the three files into `folder`, which is made if missing."""
     folder = pathlib.Path(folder)
+    (folder / "report.json").unlink(missing_ok=True)
     with volume.files.atomic_path(folder / "slices.png") as path:
         slices.save(path, optimize=True)
     volume.files.write_text(

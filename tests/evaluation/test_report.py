@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 from PIL import Image
+import pytest
 
 from ffn_tf import evaluation, volume
 from ffn_tf.evaluation import report
@@ -112,3 +113,18 @@ def test_write_leaves_three_whole_files(tmp_path):
     ]
     with Image.open(folder / "slices.png") as picture:
         assert picture.size == (3, 2)
+
+
+def test_an_interrupted_rerun_leaves_no_report_of_the_first(
+    tmp_path, monkeypatch
+):
+    picture = Image.new("RGB", (2, 2))
+    report.write(tmp_path, compare(), context(), picture)
+
+    def fail(*unused):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(volume.files, "write_text", fail)
+    with pytest.raises(OSError, match="No space"):
+        report.write(tmp_path, compare(), context(), picture)
+    assert not (tmp_path / "report.json").exists()
