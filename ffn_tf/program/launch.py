@@ -13,16 +13,18 @@ from absl import app
 INPUT_ERRORS = (ValueError, OSError, NotImplementedError)
 
 
-def start(main: Callable[[list[str]], None]) -> None:
+def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
     """Runs `main` under absl; an input error becomes one line and exit 1.
+
+    Up to `max_arguments` arguments that are not flags reach `main`.
 
     `FFN_TRACEBACK=1` in the environment keeps the traceback.
     """
 
     def checked(argv: list[str]) -> None:
-        if len(argv) > 1:
+        if len(argv) > 1 + max_arguments:
             raise app.UsageError(
-                f"Unexpected argument {argv[1]!r}: options are given as "
+                f"Unexpected argument {argv[-1]!r}: options are given as "
                 f"--name=value."
             )
         try:
