@@ -99,11 +99,12 @@ class FaceMaxMovement:
         for slices, first in self._faces:
             face = logits[slices]
             at = int(face.argmax())
-            score = face.flat[at]
+            # In 64 bits, so that the threshold is not rounded.
+            score = float(face.flat[at])
             if score >= self._threshold:
                 offset = np.unravel_index(at, face.shape)
                 z, y, x = (f + int(o) for f, o in zip(first, offset))
-                moves.add((float(score), (z, y, x)))
+                moves.add((score, (z, y, x)))
         for _, (z, y, x) in sorted(moves, reverse=True):
             self._queue.append(
                 (position[0] + z, position[1] + y, position[2] + x)
