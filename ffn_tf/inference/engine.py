@@ -26,7 +26,9 @@ COMPUTE_DTYPES = (
     "int8",
 )
 
-Samples = Callable[[], list[tuple[np.ndarray, np.ndarray]]]
+# Gives normalised images [z, y, x] float32, and the logits [z, y, x] of an
+# object that is about to start.
+Samples = Callable[[], tuple[list[np.ndarray], np.ndarray]]
 
 
 class Engine(Protocol):
@@ -102,7 +104,7 @@ def create(
       name: see `resolve`.
       compute_dtype: see `resolve`.
       batch_size: fields of view in one call.
-      samples: gives (image, seed) pairs that int8 is calibrated on.
+      samples: what int8 is calibrated on; only called for int8.
 
     Raises:
       ValueError: see `resolve`; or int8 without samples.

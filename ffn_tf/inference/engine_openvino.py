@@ -10,7 +10,9 @@ import openvino
 import tensorflow as tf
 
 from ffn_tf import model
-from ffn_tf.inference import engine, precision
+from ffn_tf.inference import engine, precision, quantisation
+
+_CALIBRATION_STEPS = 3
 
 
 class OpenVinoEngine:
@@ -20,7 +22,7 @@ class OpenVinoEngine:
       network: a built network.
       compute_dtype: the arithmetic; see precision.
       batch_size: fields of view in one call.
-      samples: gives (image, seed) pairs for the calibration of int8.
+      samples: what int8 is calibrated on.
 
     Raises:
       ValueError: int8 without samples.
@@ -41,22 +43,19 @@ class OpenVinoEngine:
         self.batch_size = batch_size
         self.steps, self.seconds = 0, 0.0
         emulate = "BF16" not in capabilities
-        ranges: list[float] = []
+        statistics: list[quantisation.Statistics] = []
         if compute_dtype == "int8":
             if samples is None:
                 raise ValueError(
                     "compute_dtype=int8 is calibrated on samples of the "
                     "volume: none were given."
                 )
-            ranges = precision.input_ranges(
-                _converted(network, 1),
-                [
-                    (image[None, ..., None], seed[None, ..., None])
-                    for image, seed in samples()
-                ],
+            images, seed = samples()
+            statistics = precision.observe(
+                _converted(network, 1), images, seed, _CALIBRATION_STEPS
             )
         converted = _converted(network, batch_size)
-        precision.apply(converted, compute_dtype, ranges, emulate)
+        precision.apply(converted, compute_dtype, statistics, emulate)
         native = compute_dtype == "bfloat16" and not emulate
         compiled = core.compile_model(
             converted,

@@ -12,7 +12,7 @@ them does too:
                     over concatenated channels gives hi*hi + lo*hi + hi*lo
     int8            inputs of the inner convolutions in 8 bits, unsigned, with
                     one scale each; weights in 8 bits with one scale for each
-                    output channel; sums in int32
+                    output channel (see quantisation); sums in int32
 
 A processor without bfloat16 arithmetic gets the same roundings on float32
 numbers (`emulate`), for measuring scores; that is not faster than float32.
@@ -27,6 +27,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 from openvino import passes
+
+from ffn_tf.inference import quantisation
 
 # Multiplying by 2^16 + 1 and subtracting twice leaves the 8 highest bits of a
 # float32 mantissa, rounded to nearest (Dekker 1971; Veltkamp).
@@ -49,7 +51,7 @@ def convolutions(network: openvino.Model) -> list[Any]:
 def apply(
     network: openvino.Model,
     compute_dtype: str,
-    ranges: Sequence[float],
+    statistics: Sequence[quantisation.Statistics],
     emulate: bool,
 ) -> None:
     """Rewrites `network` for `compute_dtype`.
@@ -57,7 +59,7 @@ def apply(
     Args:
       network: the converted float32 network.
       compute_dtype: one of engine.COMPUTE_DTYPES.
-      ranges: for int8, the largest input of each inner convolution.
+      statistics: for int8, those of each inner convolution (`observe`).
       emulate: round float32 numbers instead of using bfloat16 arithmetic.
     """
     inner = convolutions(network)[1:-1]
@@ -70,19 +72,24 @@ def apply(
         for node in inner:
             _two_terms(node, emulate)
     elif compute_dtype == "int8":
-        for node, largest in zip(inner, ranges, strict=True):
-            _quantise(node, largest)
+        for node, found in zip(inner, statistics, strict=True):
+            _quantise(node, found)
     network.validate_nodes_and_infer_types()
 
 
-def input_ranges(
-    network: openvino.Model, samples: Iterable[Sequence[np.ndarray]]
-) -> list[float]:
-    """The largest input of each inner convolution over `samples`.
+def observe(
+    network: openvino.Model,
+    images: Iterable[np.ndarray],
+    seed: np.ndarray,
+    steps: int,
+) -> list[quantisation.Statistics]:
+    """Statistics of the inner convolutions' inputs, as flood filling has them.
 
     Args:
-      network: the float32 network.
-      samples: inputs of the network, in order.
+      network: the float32 network, inputs and output [1, z, y, x, 1].
+      images: [z, y, x] float32, normalised fields of view.
+      seed: [z, y, x] float32 logits of an object that is about to start.
+      steps: how often each image is stepped, from `seed`, at one position.
 
     Raises:
       ValueError: an inner convolution with a negative input (it does not
@@ -94,19 +101,28 @@ def input_ranges(
     compiled = openvino.Core().compile_model(
         probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
-    largest = [0.0] * len(inner)
-    for sample in samples:
-        results = compiled(list(sample))
-        for index in range(len(inner)):
-            values = results[index + 1]  # 0 is the logits.
-            if values.min() < 0:
-                raise ValueError(
-                    f"Convolution {index + 1} of the network has negative "
-                    f"inputs, which 8 unsigned bits cannot hold. Use another "
-                    f"--compute_dtype than int8."
+    found = [quantisation.Statistics.empty(_weights(node)) for node in inner]
+    generator = np.random.default_rng(0)
+    for image in images:
+        logits = seed[None, ..., None]
+        for _ in range(steps):
+            results = compiled([image[None, ..., None], logits])
+            logits = results[0]
+            for index, node in enumerate(inner):
+                values = results[index + 1][0]
+                if values.min() < 0:
+                    raise ValueError(
+                        f"Convolution {index + 1} of the network has negative "
+                        f"inputs, which 8 unsigned bits cannot hold. Use "
+                        f"another --compute_dtype than int8."
+                    )
+                found[index].observe(
+                    values,
+                    _weights(node).shape[2:],
+                    node.get_attributes()["pads_begin"],
+                    generator,
                 )
-            largest[index] = max(largest[index], float(values.max()))
-    return largest
+    return found
 
 
 def _source(node: Any, port: int) -> Any:
@@ -210,14 +226,19 @@ def _round_everything(network: openvino.Model) -> None:
             target.replace_source_output(rounded.output(0))
 
 
-def _quantise(node: Any, largest: float) -> None:
-    zero, top = ops.constant(np.float32(0)), ops.constant(np.float32(largest))
+def _quantise(node: Any, statistics: quantisation.Statistics) -> None:
+    zero = ops.constant(np.float32(0))
+    top = ops.constant(np.float32(statistics.largest))
     inputs = ops.fake_quantize(_source(node, 0), zero, top, zero, top, 256)
     weights = _weights(node)
-    bound = np.abs(weights).max(axis=(1, 2, 3, 4), keepdims=True)
-    bound = np.maximum(bound, np.finfo(np.float32).tiny)
+    bound = quantisation.LEVELS * quantisation.scales(weights)
     low, high = ops.constant(-bound), ops.constant(bound)
     quantised = ops.fake_quantize(
-        ops.constant(weights), low, high, low, high, 255
+        ops.constant(quantisation.rounded(weights, statistics)),
+        low,
+        high,
+        low,
+        high,
+        2 * quantisation.LEVELS + 1,
     )
     _replace(node, _like(node, inputs, quantised))

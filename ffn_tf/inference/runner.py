@@ -71,7 +71,8 @@ class Summary:
       boxes: all its subvolumes.
       skipped: how many of them were there already.
       steps: network calls. seconds: wall time. network_seconds: within the
-        network. segments, voxels: made this time.
+        network. setup_seconds: compiling and calibrating the network, not
+        in `seconds`. segments, voxels: made this time.
     """
 
     output_dir: str
@@ -82,6 +83,7 @@ class Summary:
     steps: int
     seconds: float
     network_seconds: float
+    setup_seconds: float
     segments: int
     voxels: int
 
@@ -220,7 +222,7 @@ class Run:
 
     def execute(self) -> Summary:
         """Segments what is missing; the results are files in the folder."""
-        start = time.perf_counter()
+        setup_start = start = time.perf_counter()
         self._settle()
         todo = [
             box
@@ -231,6 +233,7 @@ class Run:
         engine: engine_lib.Engine | None = None
         if todo:
             engine = self._engine()
+            start = time.perf_counter()
             expected = progress_lib.expected_steps(
                 todo, self.network.view, self.deltas
             )
@@ -250,6 +253,7 @@ class Run:
             steps=engine.steps if engine else 0,
             seconds=time.perf_counter() - start,
             network_seconds=engine.seconds if engine else 0.0,
+            setup_seconds=start - setup_start,
             segments=segments,
             voxels=voxels,
         )
@@ -261,7 +265,10 @@ class Run:
             self.compute_dtype,
             self.request.batch_size,
             lambda: calibration.samples(
-                self.image, self.network, self._normalised, self.request.options
+                self.image,
+                self.network.view,
+                self._normalised,
+                self.request.options,
             ),
         )
 
