@@ -40,6 +40,19 @@ def run(
     return runner.Run(request, options).execute()
 
 
+def describe(summary: runner.Summary) -> str:
+    """One line: what was made, and how fast."""
+    rate = summary.steps / summary.seconds
+    host = 1 - summary.network_seconds / summary.seconds
+    return (
+        f"{summary.segments} segments, {summary.voxels} voxels, "
+        f"{summary.steps} network calls in {summary.seconds:.1f} s "
+        f"({rate:.1f} FOVs/s, {100 * host:.1f} % outside the network) "
+        f"after {summary.setup_seconds:.1f} s of set-up, "
+        f"{summary.engine} {summary.compute_dtype}."
+    )
+
+
 def _given(dataclass: type) -> dict[str, Any]:
     """The flags of `dataclass` that stand on the command line."""
     filled: Any = program.from_flags(dataclass)
@@ -69,14 +82,7 @@ def main(argv: list[str]) -> None:
     request = _request(path)
     summary = run(request, program.from_flags(runner.RunOptions))
     if summary.steps:
-        rate = summary.steps / summary.seconds
-        host = 1 - summary.network_seconds / summary.seconds
-        print(
-            f"{summary.segments} segments, {summary.voxels} voxels, "
-            f"{summary.steps} network calls in {summary.seconds:.1f} s "
-            f"({rate:.1f} FOVs/s, {100 * host:.1f} % outside the network), "
-            f"{summary.engine} {summary.compute_dtype}."
-        )
+        print(describe(summary))
     made = len(summary.boxes) - summary.skipped
     program.finish(
         f"{made} subvolume(s) in {summary.output_dir} "

@@ -15,6 +15,11 @@ from ffn_tf.inference import engine, precision, quantisation
 _CALIBRATION_STEPS = 3
 
 
+def capabilities() -> list[str]:
+    """What this processor computes at full speed: "FP32", "BF16", "INT8"."""
+    return openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoEngine:
     """See engine.Engine; `compute_dtype` is one of engine.COMPUTE_DTYPES.
 
@@ -37,12 +42,10 @@ class OpenVinoEngine:
         batch_size: int,
         samples: engine.Samples | None,
     ) -> None:
-        core = openvino.Core()
-        capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.compute_dtype = compute_dtype
         self.batch_size = batch_size
         self.steps, self.seconds = 0, 0.0
-        emulate = "BF16" not in capabilities
+        emulate = "BF16" not in capabilities()
         statistics: list[quantisation.Statistics] = []
         if compute_dtype == "int8":
             if samples is None:
@@ -57,12 +60,15 @@ class OpenVinoEngine:
         converted = _converted(network, batch_size)
         precision.apply(converted, compute_dtype, statistics, emulate)
         native = compute_dtype == "bfloat16" and not emulate
-        compiled = core.compile_model(
+        compiled = openvino.Core().compile_model(
             converted,
             "CPU",
             {
                 "INFERENCE_PRECISION_HINT": "bf16" if native else "f32",
                 "PERFORMANCE_HINT": "LATENCY",
+                # Pinning would also bind this thread, and all that it
+                # starts, to one core.
+                "ENABLE_CPU_PINNING": False,
             },
         )
         self._request = compiled.create_infer_request()

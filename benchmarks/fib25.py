@@ -1,0 +1,29 @@
+"""The data of the benchmarks: FIB-25 as third_party/fetch.py lays it out."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FOLDER = (
+    pathlib.Path(
+        os.environ.get("FFN_DATA_DIR", ROOT.parent / "shared" / "data")
+    )
+    / "fib25"
+)
+IMAGE = f"{FOLDER}/grayscale_maps.h5:raw"
+TRUTH = f"{FOLDER}/groundtruth.h5:stack"
+CHECKPOINT = f"{FOLDER}/model/model.ckpt-27465036"
+REQUEST = f"{FOLDER}/inference_training_sample2.pbtxt"
+
+
+def require() -> None:
+    """Ends the program with what to do if the data is not there."""
+    if not pathlib.Path(CHECKPOINT + ".index").exists():
+        sys.exit(
+            f"error: no FIB-25 data in {FOLDER}. Fetch it with `python "
+            f"third_party/fetch.py fib25 --data_dir={FOLDER.parent}`, or set "
+            f"FFN_DATA_DIR to the folder that holds fib25/."
+        )

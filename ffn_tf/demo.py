@@ -1,0 +1,130 @@
+"""The whole path on a real crop, in minutes.
+
+    python -m ffn_tf.demo --output_dir=out/demo
+
+Takes a crop of FlyEM's FIB-SEM volume, segments it with Google's trained
+network, scores the result against the ground truth, and draws both. Run again,
+it skips what is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+from ffn_tf import evaluate, evaluation, program, run_inference, volume
+from ffn_tf.evaluation import report
+from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import runner
+from ffn_tf.volume import dataset
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Where the data is and where the results go."""
+
+    output_dir: str = program.option("out/demo", help="Folder of the results.")
+    data_dir: str = program.option(
+        "",
+        help="Folder that holds fib25/. Empty: $FFN_DATA_DIR, ../shared/data "
+        "or ./data, whichever has it first.",
+    )
+    size_zyx: tuple[int, int, int] = program.option(
+        (96, 96, 96), help="Size of the crop, z,y,x."
+    )
+
+
+def find_data(data_dir: str) -> pathlib.Path:
+    """The folder with the FIB-25 data.
+
+    Raises:
+      FileNotFoundError: it is nowhere, with how to get it.
+    """
+    candidates = (
+        [pathlib.Path(data_dir)]
+        if data_dir
+        else [dataset.data_dir(), _ROOT / "data"]
+    )
+    for candidate in candidates:
+        folder = candidate / "fib25"
+        if (folder / "grayscale_maps.h5").exists():
+            return folder
+    looked = " or ".join(str(candidate / "fib25") for candidate in candidates)
+    raise FileNotFoundError(
+        f"The demo runs on real data (FlyEM's FIB-25 crop and Google's "
+        f"network, 22 MB), which is not in {looked}. Fetch it with\n\n"
+        f"    .venv/bin/python third_party/fetch.py fib25\n\n"
+        f"(needs the internet), or set FFN_DATA_DIR to the folder that holds "
+        f"fib25/, then run `make demo` again."
+    )
+
+
+def run(options: Options) -> evaluation.Comparison:
+    """Segments and scores the crop; files go to `options.output_dir`.
+
+    Raises:
+      FileNotFoundError: see `find_data`.
+      ValueError, OSError: see run_inference and evaluate.
+    """
+    data = find_data(options.data_dir)
+    image = f"{data}/grayscale_maps.h5:raw"
+    output = pathlib.Path(options.output_dir)
+    request = dataclasses.replace(
+        request_lib.parse(data / "inference_training_sample2.pbtxt"),
+        image=image,
+        model_checkpoint=f"{data}/model/model.ckpt-27465036",
+        segmentation_output_dir=str(output / "segmentation"),
+        checkpoint_interval=60,
+    )
+    with volume.open(image) as em:
+        crop = volume.Box.from_size(
+            [
+                start + (n - m) // 2
+                for start, n, m in zip(
+                    em.domain.start, em.domain.size, options.size_zyx
+                )
+            ],
+            options.size_zyx,
+        )
+    print(f"Segmenting {crop} of {image} ...")
+    z, y, x = crop.start
+    depth, height, width = crop.size
+    summary = run_inference.run(
+        request,
+        runner.RunOptions(
+            bounding_box=f"start {{ x:{x} y:{y} z:{z} }} "
+            f"size {{ x:{width} y:{height} z:{depth} }}"
+        ),
+    )
+    if summary.steps:
+        print(run_inference.describe(summary))
+    return evaluate.run(
+        evaluate.Options(
+            segmentation=summary.output_dir,
+            truth=f"{data}/groundtruth.h5:stack",
+            image=image,
+            output_dir=str(output / "scores"),
+        )
+    )
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    options = program.from_flags(Options)
+    print(report.as_text(run(options)))
+    print(
+        "The network sees 33^3 voxels, so the outer 16 of the crop stay empty "
+        "and count as missed in the coverage."
+    )
+    program.finish(
+        f"{options.output_dir}/segmentation and {options.output_dir}/scores",
+        f"look at {options.output_dir}/scores/slices.png, then segment the "
+        f"whole volume: see README.md",
+    )
+
+
+if __name__ == "__main__":
+    program.define_flags(Options)
+    program.start(main)
