@@ -98,7 +98,7 @@ def run(options: Options) -> evaluation.Comparison:
             f"size {{ x:{width} y:{height} z:{depth} }}"
         ),
     )
-    if summary.steps:
+    if summary.timing.steps:
         print(run_inference.describe(summary))
     return evaluate.run(
         evaluate.Options(

@@ -42,13 +42,14 @@ def run(
 
 def describe(summary: runner.Summary) -> str:
     """One line: what was made, and how fast."""
-    rate = summary.steps / summary.seconds
-    host = 1 - summary.network_seconds / summary.seconds
+    timing = summary.timing
+    rate = timing.steps / timing.seconds
+    host = 1 - timing.network_seconds / timing.seconds
     return (
         f"{summary.segments} segments, {summary.voxels} voxels, "
-        f"{summary.steps} network calls in {summary.seconds:.1f} s "
+        f"{timing.steps} network calls in {timing.seconds:.1f} s "
         f"({rate:.1f} FOVs/s, {100 * host:.1f} % outside the network) "
-        f"after {summary.setup_seconds:.1f} s of set-up, "
+        f"after {timing.setup_seconds:.1f} s of set-up, "
         f"{summary.engine} {summary.compute_dtype}."
     )
 
@@ -81,7 +82,7 @@ def main(argv: list[str]) -> None:
     path = program.from_flags(Options).inference_request
     request = _request(path)
     summary = run(request, program.from_flags(runner.RunOptions))
-    if summary.steps:
+    if summary.timing.steps:
         print(describe(summary))
     made = len(summary.boxes) - summary.skipped
     program.finish(

@@ -7,6 +7,7 @@
 A run's folder holds
 
     run.json                      what decides the voxels; see `_fingerprint`
+    timing.json                   how long it took; see timing
     <x>/<y>/seg-<x>_<y>_<z>.npz   finished subvolumes
     <x>/<y>/seg-<x>_<y>_<z>.cpoint  states of unfinished ones
 
@@ -27,11 +28,19 @@ from typing import Any
 import numpy as np
 
 from ffn_tf import model, program, volume
-from ffn_tf.inference import archive, calibration, scheduler, seeds, subvolume
+from ffn_tf.inference import (
+    archive,
+    calibration,
+    geometry,
+    scheduler,
+    seeds,
+    subvolume,
+)
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import timing as timing_lib
 from ffn_tf.volume import files, grid
 
 
@@ -70,9 +79,9 @@ class Summary:
     Attributes:
       boxes: all its subvolumes.
       skipped: how many of them were there already.
-      steps: network calls. seconds: wall time. network_seconds: within the
-        network. setup_seconds: compiling and calibrating the network, not
-        in `seconds`. segments, voxels: made this time.
+      engine, compute_dtype: what "auto" became.
+      timing: of this attempt alone.
+      segments, voxels: made this time.
     """
 
     output_dir: str
@@ -80,10 +89,7 @@ class Summary:
     skipped: int
     engine: str
     compute_dtype: str
-    steps: int
-    seconds: float
-    network_seconds: float
-    setup_seconds: float
+    timing: timing_lib.Timing
     segments: int
     voxels: int
 
@@ -111,12 +117,12 @@ class Run:
             options.engine, options.compute_dtype
         )
         self.image = volume.open(request.image)
-        view = _field_of_view(request)
+        view = geometry.field_of_view(request)
         self.network = model.load(request.model_checkpoint, view)
         self.checkpoint = model.describe(request.model_checkpoint)
-        _check_architecture(request, self.network)
+        geometry.check_architecture(request, self.network)
         seeds.policy(request.seed_policy)
-        self.deltas = _deltas(request, self.network.view)
+        self.deltas = geometry.deltas(request, self.network.view)
         self.boxes = self._subvolumes()
         self._check_room()
 
@@ -222,7 +228,6 @@ class Run:
 
     def execute(self) -> Summary:
         """Segments what is missing; the results are files in the folder."""
-        setup_start = start = time.perf_counter()
         self._settle()
         todo = [
             box
@@ -230,30 +235,29 @@ class Run:
             if not subvolume.path_for(self.folder, box.start).exists()
         ]
         segments = voxels = 0
-        engine: engine_lib.Engine | None = None
+        timing = timing_lib.Timing()
         if todo:
+            clock = timing_lib.Clock(self.folder)
             engine = self._engine()
-            start = time.perf_counter()
+            clock.start(engine)
             expected = progress_lib.expected_steps(
                 todo, self.network.view, self.deltas
             )
             progress = progress_lib.Progress(len(todo), expected)
-            for canvas in self._segmented(todo, engine, progress):
+            for canvas in self._segmented(todo, engine, progress, clock):
                 self._save(canvas)
                 progress.finished(canvas)
                 segments += len(canvas.origins)
                 voxels += canvas.counters["voxels-segmented"]
             progress.close()
+            timing = clock.save()
         return Summary(
             output_dir=str(self.folder),
             boxes=self.boxes,
             skipped=len(self.boxes) - len(todo),
             engine=self.engine,
             compute_dtype=self.compute_dtype,
-            steps=engine.steps if engine else 0,
-            seconds=time.perf_counter() - start,
-            network_seconds=engine.seconds if engine else 0.0,
-            setup_seconds=start - setup_start,
+            timing=timing,
             segments=segments,
             voxels=voxels,
         )
@@ -283,6 +287,7 @@ class Run:
         todo: Sequence[volume.Box],
         engine: engine_lib.Engine,
         progress: progress_lib.Progress,
+        clock: timing_lib.Clock,
     ) -> Iterator[canvas_lib.Canvas]:
         saved_at = time.monotonic()
 
@@ -293,6 +298,7 @@ class Run:
             if interval and time.monotonic() - saved_at >= interval:
                 for canvas in canvases:
                     self._save_state(canvas)
+                clock.save()
                 saved_at = time.monotonic()
 
         return scheduler.segment(
@@ -377,64 +383,3 @@ class Run:
 
 
 _STATE_ARRAYS = ("segmentation", "seeds", "hull")
-
-
-def _zyx_argument(arguments: Any, name: str) -> tuple[int, int, int] | None:
-    """`arguments[name]`, which google/ffn writes as xyz, as zyx."""
-    if name not in arguments:
-        return None
-    x, y, z = arguments[name]
-    return int(z), int(y), int(x)
-
-
-def _field_of_view(
-    request: request_lib.InferenceRequest,
-) -> model.FieldOfView | None:
-    """The field of view that the request names, if it does."""
-    size = _zyx_argument(request.model_args, "fov_size")
-    deltas = _zyx_argument(request.model_args, "deltas")
-    if size is None and deltas is None:
-        return None
-    if size is None or deltas is None:
-        raise ValueError(
-            f"model_args: expected both fov_size and deltas, or neither, "
-            f"found {dict(request.model_args)}."
-        )
-    return model.FieldOfView(size, deltas)
-
-
-def _check_architecture(
-    request: request_lib.InferenceRequest, network: model.ConvStack
-) -> None:
-    model.network_name(request.model_name)
-    for name, found in (
-        ("depth", network.depth),
-        ("features", network.features),
-    ):
-        asked = request.model_args.get(name, found)
-        if asked != found:
-            raise ValueError(
-                f"model_args asks for {name} {asked}, but the checkpoint "
-                f"{request.model_checkpoint} has {name} {found}. Name the "
-                f"checkpoint that belongs to the request, or drop {name}."
-            )
-
-
-def _deltas(
-    request: request_lib.InferenceRequest, view: model.FieldOfView
-) -> tuple[int, int, int]:
-    """The movement step, zyx: the policy's argument, or the network's."""
-    if request.movement_policy_name not in ("", "FaceMaxMovementPolicy"):
-        raise ValueError(
-            f"Unknown movement policy {request.movement_policy_name!r}: "
-            f"expected FaceMaxMovementPolicy."
-        )
-    unknown = request.movement_policy_args.keys() - {"deltas"}
-    if unknown:
-        raise ValueError(
-            f"movement_policy_args: expected deltas only, found "
-            f"{sorted(unknown)}."
-        )
-    # google/ffn hands this argument on as zyx, unlike those of the model.
-    z, y, x = request.movement_policy_args.get("deltas", view.deltas)
-    return model.FieldOfView(view.size, (z, y, x)).deltas

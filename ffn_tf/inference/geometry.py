@@ -1,0 +1,72 @@
+"""What a request says of the network's geometry, checked against the network.
+
+google/ffn writes `model_args` as xyz and `movement_policy_args` as zyx.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ffn_tf import model
+from ffn_tf.inference import request as request_lib
+
+
+def _zyx_argument(arguments: Any, name: str) -> tuple[int, int, int] | None:
+    """`arguments[name]`, which google/ffn writes as xyz, as zyx."""
+    if name not in arguments:
+        return None
+    x, y, z = arguments[name]
+    return int(z), int(y), int(x)
+
+
+def field_of_view(
+    request: request_lib.InferenceRequest,
+) -> model.FieldOfView | None:
+    """The field of view that the request names, if it does."""
+    size = _zyx_argument(request.model_args, "fov_size")
+    deltas = _zyx_argument(request.model_args, "deltas")
+    if size is None and deltas is None:
+        return None
+    if size is None or deltas is None:
+        raise ValueError(
+            f"model_args: expected both fov_size and deltas, or neither, "
+            f"found {dict(request.model_args)}."
+        )
+    return model.FieldOfView(size, deltas)
+
+
+def check_architecture(
+    request: request_lib.InferenceRequest, network: model.ConvStack
+) -> None:
+    model.network_name(request.model_name)
+    for name, found in (
+        ("depth", network.depth),
+        ("features", network.features),
+    ):
+        asked = request.model_args.get(name, found)
+        if asked != found:
+            raise ValueError(
+                f"model_args asks for {name} {asked}, but the checkpoint "
+                f"{request.model_checkpoint} has {name} {found}. Name the "
+                f"checkpoint that belongs to the request, or drop {name}."
+            )
+
+
+def deltas(
+    request: request_lib.InferenceRequest, view: model.FieldOfView
+) -> tuple[int, int, int]:
+    """The movement step, zyx: the policy's argument, or the network's."""
+    if request.movement_policy_name not in ("", "FaceMaxMovementPolicy"):
+        raise ValueError(
+            f"Unknown movement policy {request.movement_policy_name!r}: "
+            f"expected FaceMaxMovementPolicy."
+        )
+    unknown = request.movement_policy_args.keys() - {"deltas"}
+    if unknown:
+        raise ValueError(
+            f"movement_policy_args: expected deltas only, found "
+            f"{sorted(unknown)}."
+        )
+    # google/ffn hands this argument on as zyx, unlike those of the model.
+    z, y, x = request.movement_policy_args.get("deltas", view.deltas)
+    return model.FieldOfView(view.size, (z, y, x)).deltas
