@@ -314,4 +314,6 @@ def test_command_line(homes, tmp_path) -> None:
     assert answer.returncode == 1
     assert answer.stderr.startswith(f"error: {homes.url}/raw.githubuserc")
     assert "HTTP 404" in answer.stderr
-    assert command("fib25", "more").returncode == 1
+    answer = command("fib25", "more")
+    assert answer.returncode == 1
+    assert "Unexpected argument 'more'" in answer.stdout + answer.stderr
