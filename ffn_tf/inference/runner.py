@@ -175,20 +175,21 @@ class Run:
 
     # -- (2) settle ----------------------------------------------------------
 
+    def _request_of_results(self) -> request_lib.InferenceRequest:
+        """The request without what does not decide the voxels."""
+        return dataclasses.replace(
+            self.request,
+            segmentation_output_dir="",
+            batch_size=1,
+            concurrent_requests=1,
+            checkpoint_interval=0,
+        )
+
     def _fingerprint(self) -> dict[str, Any]:
         """What decides the voxels; a folder holds results of one."""
-        settings = dataclasses.asdict(self.request)
-        for name in (
-            "segmentation_output_dir",
-            "batch_size",
-            "concurrent_requests",
-            "checkpoint_interval",
-            "model_checkpoint",
-        ):
-            del settings[name]
         return {
-            **settings,
-            "model_digest": self.checkpoint["digest"],
+            **dataclasses.asdict(self._request_of_results()),
+            "model_checkpoint": self.checkpoint["digest"],
             "engine": self.engine,
             "compute_dtype": self.compute_dtype,
             "subvolume_zyx": self.options.subvolume_zyx,
@@ -366,7 +367,7 @@ class Run:
                 },
                 canvas.overlaps,
                 canvas.counters,
-                request_lib.serialized(self.request),
+                request_lib.serialized(self._request_of_results()),
                 self._provenance(),
             ),
         )

@@ -1,0 +1,18 @@
+"""Flood filling: from an image and a network to subvolume segmentations.
+
+  (1) request, options, protos   what to do, from flags or google/ffn's files
+  (2) seeds                      where objects start
+  (3) movement                   where the field of view goes next
+  (4) canvas                     one subvolume being filled
+  (5) engine, engine_*           what predicts a batch of fields of view
+      precision, quantisation,     ... in cheaper arithmetic
+      calibration
+  (6) scheduler                  many canvases, one engine
+  (7) runner, geometry,          a box of a volume into a folder of results,
+      progress, timing             resumable
+  (8) subvolume, pickles,        the files of the results
+      archive, probability
+
+The modules are imported one by one: those of (1) and (8) do without
+TensorFlow, and importing this package must too.
+"""
