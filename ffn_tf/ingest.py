@@ -4,7 +4,7 @@
         --voxel_size_nm=40,4,4 --clahe
 
 The input is a folder of PNG or TIFF slices, a multi-page TIFF, or the address
-of any volume (docs/manual.md); the output is any address that can be written:
+of any volume (docs/formats.md); the output is any address that can be written:
 `em.h5:raw`, `em.npy`, `precomputed://em`, `zarr://em.zarr`, `zarr3://em.zarr`,
 `n5://em.n5`. The voxels are copied block by block, in bounded memory.
 

@@ -155,6 +155,9 @@ def test_an_output_that_exists_is_left_alone(slices, tmp_path):
     Image.fromarray(VOXELS[1]).save(slices / "s0.png")
     with pytest.raises(FileExistsError, match=r"em\.zarr: exists already"):
         ingest.run(options(slices, output))
+    # It is the first thing to look at: headers of many slices take time.
+    with pytest.raises(FileExistsError, match=r"em\.zarr: exists already"):
+        ingest.run(options("nothing.h5:raw", output))
     with volume.open(output) as found:
         np.testing.assert_array_equal(found.read(), VOXELS)
 

@@ -1,6 +1,7 @@
 """Image stacks."""
 
 import os
+import struct
 
 import numpy as np
 from PIL import Image
@@ -82,6 +83,24 @@ def test_a_multi_page_tiff(options, tmp_path):
         np.testing.assert_array_equal(stack.read(), VOXELS)
         box = Box((8, 2, 3), (12, 5, 9))
         np.testing.assert_array_equal(stack.read(box), VOXELS[box.slices])
+
+
+def test_imagej_lists_only_the_first_page_of_a_large_stack(tmp_path):
+    path = tmp_path / "em.tif"
+    tifffile.imwrite(path, VOXELS, imagej=True)
+    with tifffile.TiffFile(path) as tiff:
+        first, layout, order = tiff.pages[0], tiff.tiff, tiff.byteorder
+    data = bytearray(path.read_bytes())
+    at = first.offset + layout.tagnosize
+    at += len(first.tags) * layout.tagsize
+    assert struct.unpack(f"{order}I", data[at : at + 4])[0] > 0
+    data[at : at + 4] = bytes(4)  # where the next page is
+    path.write_bytes(data)
+    with volume.open(str(path)) as stack:
+        np.testing.assert_array_equal(stack.read(), VOXELS)
+    path.write_bytes(data[: first.dataoffsets[0] + VOXELS.nbytes - 1])
+    with pytest.raises(OSError, match=r"em\.tif"):
+        volume.open(str(path))
 
 
 def test_one_page(tmp_path):

@@ -126,6 +126,13 @@ def test_killed(address, tmp_path):
         np.testing.assert_array_equal(found.read(), VOXELS)
 
 
+def test_npy_takes_its_room_on_the_disk_at_once(tmp_path):
+    """A hole that the disk has no room for would crash at the first voxel."""
+    info = volume.VolumeInfo(volume.Box.from_shape((64, 64, 64)), np.uint64)
+    volume.create(f"{tmp_path}/em.npy", info).close()
+    assert os.stat(tmp_path / "em.npy").st_blocks * 512 >= 64**3 * 8
+
+
 @every_format
 def test_a_full_disk_is_an_error_and_leaves_nothing(address, tmp_path):
     """A limit on the size of files acts like a full disk, without root."""
@@ -134,3 +141,45 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(address, tmp_path):
     assert ran.stdout.startswith("OSError: "), ran.stdout
     assert "em" in ran.stdout
     assert os.listdir(tmp_path) == []
+
+
+_TINY_DISK = """
+import os, sys, numpy as np
+from ffn_tf import volume
+info = volume.VolumeInfo(volume.Box((0, 0, 0), (128, 128, 128)), np.dtype("u1"))
+noise = np.random.default_rng(0).integers(0, 255, (128, 128, 128), np.uint8)
+for address in sys.argv[2:]:
+    try:
+        with volume.staged(address, info) as filling:
+            filling.write(info.domain, noise)
+    except OSError as error:
+        print(error)
+    print("left:", os.listdir(sys.argv[1]))
+"""
+
+
+def test_a_tiny_tmpfs(tmp_path):
+    """The real thing, in a mount of its own where the system allows it."""
+    mount = f"mount -t tmpfs -o size=1m none {tmp_path}"
+    own = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*own, mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no tmpfs can be mounted here: {error}")
+    addresses = [address.format(tmp_path) for address in ADDRESSES]
+    ran = subprocess.run(
+        [
+            *own,
+            f'{mount} && "$0" "$@"',
+            *(sys.executable, "-c", _TINY_DISK, str(tmp_path), *addresses),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = [line for line in ran.stdout.splitlines() if line]
+    assert lines.count("left: []") == len(ADDRESSES), ran.stdout
+    assert len(lines) == 2 * len(ADDRESSES), ran.stdout
+    for line in lines[::2]:
+        assert "No space left" in line or "written" in line, line

@@ -214,6 +214,22 @@ def test_missing(name, tmp_path):
     assert address in str(caught.value)
 
 
+def test_of_two_failures_the_first_is_told():
+    """A disk that is full fails again when the file is closed."""
+    held = volume.from_array(VOXELS.copy())
+
+    def fail():
+        raise OSError("again")
+
+    held._source.close = fail
+    with pytest.raises(KeyError, match="first"):
+        with held:
+            raise KeyError("first")
+    with pytest.raises(OSError, match="again"):
+        with held:
+            held.read()
+
+
 def test_from_array_of_the_wrong_rank():
     with pytest.raises(ValueError, match="found 2 axes"):
         volume.from_array(np.zeros((3, 4)))
