@@ -80,7 +80,8 @@ class InferenceRequest:
         1, help="Subvolumes under way at once; at least batch_size is useful."
     )
     checkpoint_interval: int = program.option(
-        0, help="Seconds between saved states of a subvolume; 0: none."
+        300,
+        help="Seconds between saved states of unfinished subvolumes; 0: none.",
     )
 
     def __post_init__(self) -> None:
@@ -265,7 +266,12 @@ def _from_message(message: Any, source: str) -> InferenceRequest:
                 min_boundary_dist_zyx=_zyx(options.min_boundary_dist),
                 **{name: getattr(options, name) for name in _SAME_OPTIONS},
             ),
-            **{name: getattr(message, name) for name in _SAME},
+            **{
+                name: getattr(message, name)
+                for name in _SAME
+                # Unset would be "never" in google/ffn; here, the default.
+                if name != "checkpoint_interval" or message.HasField(name)
+            },
             **named,
         )
     except ValueError as error:
