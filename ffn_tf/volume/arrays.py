@@ -12,6 +12,7 @@ import json
 import os
 from typing import Any
 import zipfile
+import zlib
 
 import numpy as np
 
@@ -83,7 +84,12 @@ def memory(
     array: np.ndarray, voxel_size_nm: Sequence[float], start: Sequence[int]
 ) -> ArraySource:
     """A volume over `array` [z, y, x], which is not copied."""
-    array = _of_channel(np.asarray(array), 0, "array in memory")
+    array = np.asarray(array)
+    if array.ndim != 3:
+        raise ValueError(
+            f"array in memory: expected [z, y, x], found {array.ndim} axes, "
+            f"shape {array.shape}."
+        )
     info = VolumeInfo(
         domain=Box.from_size(start, array.shape),
         dtype=array.dtype,
@@ -154,38 +160,28 @@ def create_npy(
             os.posix_fallocate(file.fileno(), 0, os.path.getsize(temporary))
 
 
-def _unpickled(archive: Any, key: str, where: str) -> np.ndarray:
-    try:
-        return archive[key]
-    except ValueError as error:
-        raise ValueError(
-            f"{where}: not an array of numbers but a pickle, which is not "
-            f"opened ({error}); there are: "
-            f"{', '.join(sorted(archive.files))}."
-        ) from error
-
-
 def open_npz(address: Address) -> ArraySource:
     """Loads one array of an `.npz` archive; pickled ones are refused."""
     where, key = address.text, address.dataset
-    try:
-        with (
-            open(address.path, "rb") as file,
-            np.load(file, allow_pickle=False) as archive,
-        ):
-            if key not in archive.files:
-                raise ValueError(
-                    f"{where}: no array {key!r}; there are: "
-                    f"{', '.join(sorted(archive.files))}."
-                )
-            array = _unpickled(archive, key, where)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{where}: no such file.") from None
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise OSError(
-            f"{where}: cannot be read as an .npz archive ({error}); it may "
-            f"be truncated."
-        ) from error
+    if not os.path.exists(address.path):
+        raise FileNotFoundError(f"{where}: no such file.")
+    if not zipfile.is_zipfile(address.path):
+        raise OSError(f"{where}: not an .npz archive; it may be truncated.")
+    with np.load(address.path, allow_pickle=False) as archive:
+        names = ", ".join(sorted(archive.files))
+        if key not in archive.files:
+            raise ValueError(f"{where}: no array {key!r}; there are: {names}.")
+        try:
+            array = archive[key]
+        except ValueError as error:
+            raise ValueError(
+                f"{where}: not an array of numbers but a pickle, which is not "
+                f"opened ({error}); there are: {names}."
+            ) from error
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise OSError(
+                f"{where}: cannot be read ({error}); the file is damaged."
+            ) from error
     array = _of_channel(array, address.channel, where)
     info = VolumeInfo(Box.from_shape(array.shape), array.dtype)
     return ArraySource(array, info, {})

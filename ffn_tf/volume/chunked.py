@@ -203,8 +203,15 @@ def _physical(
     if address.format == "precomputed":
         return size, None
     if address.format == "n5":
-        offset = reversed_axes(metadata.get("offset", (0, 0, 0)))[-3:]
-        return size, physical.start_voxel(offset, size) if size else None
+        # Without units, Paintera's: nanometres.
+        known: dict[str, Any] = {
+            name: reversed_axes(metadata[name])[-3:]
+            for name in ("resolution", "offset")
+            if isinstance(metadata.get(name), list)
+        }
+        if size:
+            known["resolution"] = size
+        return physical.from_attributes(known)
     stored, start = physical.from_attributes(metadata)
     return (stored, start) if stored else (size, None)
 

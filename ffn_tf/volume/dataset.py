@@ -89,6 +89,7 @@ class Dataset:
         size = opened.voxel_size_nm
         stated = entry.voxel_size_nm or size
         if size != UNKNOWN_VOXEL_SIZE and not np.allclose(size, stated):
+            opened.close()
             raise ValueError(
                 f"dataset {self.name}: voxel_size_nm of {role} is {stated}, "
                 f"but {entry.address} says {size}; correct one of them."

@@ -288,6 +288,13 @@ def _checked(
             f"{path}: expected pages along one axis, found axes "
             f"{series.axes}, shape {series.shape}."
         )
+    # Where an ImageJ stack breaks off, tifffile falls back to its first page.
+    stated = (tiff.imagej_metadata or {}).get("images", shape[0])
+    if stated != shape[0]:
+        raise OSError(
+            f"{path}: an ImageJ stack of {stated} sections, of which "
+            f"{shape[0]} can be read; the file is truncated."
+        )
     return shape, series.dtype.newbyteorder("=")
 
 

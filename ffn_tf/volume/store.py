@@ -174,9 +174,14 @@ def refuse_existing(address: str) -> None:
 
     Raises:
       FileExistsError: something is there.
-      ValueError: the format is only read.
+      ValueError: the format is only read, or the address asks for a part.
     """
     where = address_lib.parse(address, creating=True)
+    if where.mip is not None or where.channel:
+        raise ValueError(
+            f"{where.text}: a new volume has one scale and one channel; "
+            f"remove what follows the question mark."
+        )
     if where.format in _READ_ONLY:
         raise ValueError(
             f"{where.text}: a format that is only read; write .h5, .npy, "

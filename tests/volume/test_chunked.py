@@ -234,17 +234,26 @@ def test_groups_that_are_no_volume_name_what_is_in_them(tmp_path):
         volume.open(str(folder))
 
 
-def test_n5_counts_x_first(tmp_path):
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"units": ["nm"] * 3, "resolution": [4, 8, 40]},
+        {"units": ["um"] * 3, "resolution": [0.004, 0.008, 0.04]},
+        {"resolution": [4, 8, 40]},
+    ],
+    ids=str,
+)
+def test_n5_counts_x_first(attributes, tmp_path):
     folder = make(
         tmp_path / "em.n5",
         "n5",
         np.asarray(VOXELS.T),
-        {"units": ["nm"] * 3, "resolution": [4, 8, 40], "offset": [8, 8, 80]},
+        {"offset": [8, 8, 80], **attributes},
     )
-    attributes = json.loads((tmp_path / "em.n5/attributes.json").read_text())
-    assert attributes["dimensions"] == [9, 7, 5]
+    written = json.loads((tmp_path / "em.n5/attributes.json").read_text())
+    assert written["dimensions"] == [9, 7, 5]
     with volume.open(folder) as found:
-        assert found.voxel_size_nm == (40.0, 8.0, 4.0)
+        assert found.voxel_size_nm == pytest.approx((40, 8, 4))
         assert found.domain == Box.from_size((2, 1, 2), VOXELS.shape)
         np.testing.assert_array_equal(found.read(), VOXELS)
 

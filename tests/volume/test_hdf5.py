@@ -144,8 +144,13 @@ def test_npz(tmp_path):
         volume.open(f"{path}:y")
     with pytest.raises(ValueError, match="a pickle, which is not opened"):
         volume.open(f"{path}:pickled")
-    path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(OSError, match="may be truncated"):
+    whole = path.read_bytes()
+    for damaged in (whole[:300], b"", b"no archive at all"):
+        path.write_bytes(damaged)
+        with pytest.raises(OSError, match="may be truncated"):
+            volume.open(f"{path}:x")
+    path.write_bytes(whole[:60] + b"?" * 9 + whole[69:])
+    with pytest.raises(OSError, match=r"a\.npz:x: cannot be read"):
         volume.open(f"{path}:x")
     with pytest.raises(FileNotFoundError):
         volume.open(f"{tmp_path}/b.npz:x")

@@ -231,8 +231,9 @@ def test_of_two_failures_the_first_is_told():
 
 
 def test_from_array_of_the_wrong_rank():
-    with pytest.raises(ValueError, match="found 2 axes"):
-        volume.from_array(np.zeros((3, 4)))
+    for shape in ((3, 4), (2, 3, 4, 5)):
+        with pytest.raises(ValueError, match=f"found {len(shape)} axes"):
+            volume.from_array(np.zeros(shape))
     with pytest.raises(ValueError, match="Voxels are numbers"):
         volume.from_array(np.zeros((3, 4, 5), object))
 
@@ -250,6 +251,15 @@ def test_read_only_formats_cannot_be_created_or_changed(tmp_path):
         volume.open(address, mode="r+")
     with pytest.raises(ValueError, match="only read"):
         volume.create(address, INFO)
+    with pytest.raises(ValueError, match="remove what follows"):
+        volume.create(f"precomputed://{tmp_path}/em?mip=1", INFO)
+    with pytest.raises(ValueError, match="without voxels"):
+        volume.create(
+            f"{tmp_path}/em.h5:raw",
+            volume.VolumeInfo(Box.from_shape((3, 0, 3)), np.uint8),
+        )
+    assert not (tmp_path / "em").exists()
+    assert not (tmp_path / "em.h5").exists()
 
 
 @pytest.mark.parametrize(
