@@ -17,7 +17,11 @@ def path(tmp_path):
         file["raw"] = VOXELS
         file["volumes/labels"] = VOXELS.astype(np.uint64)
         file["volumes/big"] = VOXELS.astype(">u2")
-        file["channels"] = np.stack([VOXELS, VOXELS + np.uint16(100)])
+        file.create_dataset(
+            "channels",
+            data=np.stack([VOXELS, VOXELS + np.uint16(100)]),
+            chunks=(1, 2, 3, 4),
+        )
         file["flat"] = VOXELS[0]
         file["words"] = "not voxels"
         file["volumes/labels"].attrs["resolution"] = (40.0, 8.0, 4.0)
@@ -42,6 +46,7 @@ def test_datasets(path):
 
 def test_channels(path):
     with volume.open(f"{path}:channels") as found:
+        assert found.info.chunk_zyx == (2, 3, 4)
         np.testing.assert_array_equal(found.read(), VOXELS)
     with volume.open(f"{path}:channels?channel=1") as found:
         np.testing.assert_array_equal(found.read(), VOXELS + 100)
