@@ -250,6 +250,7 @@ class Run:
                 progress.finished(canvas)
                 segments += len(canvas.origins)
                 voxels += canvas.counters["voxels-segmented"]
+                del canvas  # The next one may need its room.
             progress.close()
             timing = clock.save()
         return Summary(

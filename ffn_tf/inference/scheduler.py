@@ -52,19 +52,28 @@ def segment(
                 yield canvas
             else:
                 waiting.append(_InFlight(canvas, flood, request))
+            # A finished canvas must be gone before the next one is made.
+            del canvas, flood, request
         if not waiting:
             return
-        size = min(engine.batch_size, len(waiting))
-        batch = [waiting.popleft() for _ in range(size)]
-        logits = engine.predict(
-            [item.request.image for item in batch],
-            [item.request.seed for item in batch],
-        )
-        for item, answer in zip(batch, logits):
-            try:
-                item.request = item.flood.send(answer)
-            except StopIteration:
-                yield item.canvas
-            else:
-                waiting.append(item)
+        yield from _round(waiting, engine)
         after_round([item.canvas for item in waiting])
+
+
+def _round(
+    waiting: collections.deque[_InFlight], engine: engine_lib.Engine
+) -> Iterator[canvas_lib.Canvas]:
+    """Answers one batch; yields the canvases that it finishes."""
+    size = min(engine.batch_size, len(waiting))
+    batch = [waiting.popleft() for _ in range(size)]
+    logits = engine.predict(
+        [item.request.image for item in batch],
+        [item.request.seed for item in batch],
+    )
+    for item, answer in zip(batch, logits):
+        try:
+            item.request = item.flood.send(answer)
+        except StopIteration:
+            yield item.canvas
+        else:
+            waiting.append(item)
