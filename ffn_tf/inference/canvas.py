@@ -101,7 +101,6 @@ class Canvas:
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self._options = options
         self._half = view.margin
-        self._size = view.size
         self._init = options.logit("init_activation")
         self._pad = options.logit("pad_value")
         self._move = options.logit("move_threshold")
@@ -205,10 +204,7 @@ class Canvas:
         """Accepts or rejects the grown object (rule 4), and cleans up."""
         start, self._start = self._start, None
         assert start is not None
-        touched = tuple(
-            slice(max(a - h, 0), b + h + 1)
-            for a, b, h in zip(self._low, self._high, self._half)
-        )
+        touched = self._hull()
         seed, taken = self.seed[touched], self.segmentation[touched]
         if self._steps == 0:
             self.counters["seeds-without-steps"] += 1
@@ -270,6 +266,7 @@ class Canvas:
         return arrays, values
 
     def _hull(self) -> tuple[slice, ...]:
+        """All that the fields of view of the object have covered."""
         return tuple(
             slice(max(a - h, 0), b + h + 1)
             for a, b, h in zip(self._low, self._high, self._half)

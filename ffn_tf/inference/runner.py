@@ -321,6 +321,8 @@ class Run:
             )
         image = self._normalised(raw)
         path = subvolume.path_for(self.folder, box.start, "cpoint")
+        for unfinished in (path, path.with_suffix(".npz")):
+            files.remove_leftovers(unfinished)
         if path.exists():
             canvas = self._new_canvas(box, image, np.zeros((0, 3), np.int64))
             with archive.read(path) as state:

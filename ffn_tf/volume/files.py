@@ -22,7 +22,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     final = pathlib.Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
-        dir=final.parent, prefix=".tmp-", suffix="".join(final.suffixes)
+        dir=final.parent,
+        prefix=_leftover_prefix(final),
+        suffix="".join(final.suffixes),
     )
     os.close(handle)
     temporary = pathlib.Path(name)
@@ -42,6 +44,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _leftover_prefix(final: pathlib.Path) -> str:
+    return f".tmp-{final.name}-"
+
+
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left beside `path` while writing it.
+
+    Nobody else may be writing it.
+    """
+    final = pathlib.Path(path)
+    for leftover in final.parent.glob(_leftover_prefix(final) + "*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -41,3 +41,16 @@ def test_a_full_disk_names_the_file(tmp_path):
         with volume.files.atomic_path(path):
             raise OSError(28, "No space left on device")
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    path = tmp_path / "a.npz"
+    context = volume.files.atomic_path(path)
+    context.__enter__().write_bytes(b"half")  # Killed here.
+    other = volume.files.atomic_path(tmp_path / "b.npz")
+    other.__enter__()
+    assert len(os.listdir(tmp_path)) == 2
+    volume.files.remove_leftovers(path)
+    (left,) = os.listdir(tmp_path)
+    assert "b.npz" in left
+    del context, other
