@@ -263,6 +263,51 @@ def test_the_move_threshold_is_reached_not_exceeded(make_canvas, flood):
     assert below.counters["seeds-weak"] == 1
 
 
+def test_a_position_at_the_move_threshold_is_taken(make_canvas, flood):
+    canvas = make_canvas(
+        np.ones((5, 5, 9)), [(2, 2, 4)], deltas=(0, 0, 1), move_threshold=0.5
+    )
+    even = np.zeros((5, 5, 5), np.float32)
+    assert flood(canvas.segment_all(), lambda image, seed: even.copy()) == 5
+    assert canvas.counters["moves-below-threshold"] == 0
+
+
+def test_only_voxels_above_the_move_threshold_are_queued(make_canvas, flood):
+    def predict(image, seed):
+        logits = np.full(image.shape, 1, np.float32)  # The logit of 0.73.
+        logits[2, 2, 2] = 5
+        return logits
+
+    canvas = make_canvas(shape_of_one(), [(4, 4, 4)])
+    assert flood(canvas.segment_all(), predict) == 1
+    assert canvas.counters["moves-below-threshold"] == 0
+
+
+def test_a_candidate_that_got_too_weak_is_dropped(make_canvas):
+    canvas = make_canvas(np.ones((5, 5, 9)), [(2, 2, 4)], deltas=(0, 0, 1))
+    requests = canvas.segment_all()
+    next(requests)
+    logits = np.full((5, 5, 5), 5, np.float32)
+    logits[2, 2, 3] = 6
+    requests.send(logits.copy())  # Now x = 5, and x = 3 waits.
+    logits[2, 2, :3] = [-5, -5, 6]  # x = 3, 4, 5: weak, weak, strong.
+    logits[2, 2, 1] = 6
+    logits[2, 2, 3:] = -5
+    with pytest.raises(StopIteration):
+        requests.send(logits.copy())
+    assert canvas.counters["moves-below-threshold"] == 1
+    assert canvas.counters["steps"] == 2
+    assert list(canvas.origins) == [1]
+
+
+def test_marks_of_rejected_seeds_are_in_nobodys_way(make_canvas, flood):
+    """Neither as a seed nor as a position."""
+    canvas = make_canvas(np.ones((5, 5, 9)), [(2, 2, 4)], deltas=(0, 0, 1))
+    canvas.segmentation[2, 2, 3:6] = -1
+    assert flood(canvas.segment_all()) == 5
+    assert (canvas.segmentation == 1).all()
+
+
 def test_the_segment_threshold_is_reached_not_exceeded(make_canvas, flood):
     threshold = np.float32(special.logit(float(np.float32(0.6))))
 
@@ -322,6 +367,24 @@ def test_what_was_left_out_does_not_come_back(
         expected[:4, :, 5] = -1
         # Not x = 6, which had not been seen before.
     np.testing.assert_array_equal(canvas.seed, expected)
+
+
+@pytest.mark.parametrize("threshold", [0.99, 1.0])
+def test_the_share_must_be_exceeded(make_canvas, threshold):
+    canvas = make_canvas(
+        np.ones((5, 5, 7)),
+        [(2, 2, 3)],
+        deltas=(0, 0, 1),
+        disco_seed_threshold=threshold,
+    )
+    requests = canvas.segment_all()
+    next(requests)
+    first = np.full((5, 5, 5), 5, np.float32)
+    first[0] = -1
+    requests.send(first)
+    requests.send(np.full((5, 5, 5), 5, np.float32))
+    expected = 5 if threshold == 1 else -1
+    assert (canvas.seed[0, :, 2:6] == expected).all()
 
 
 def test_the_rule_is_on_by_default():
@@ -448,7 +511,7 @@ def test_a_state_holds_the_logits_of_the_object_only(
 
 def test_restore_does_not_share_the_arrays(blocks, make_canvas, flood):
     canvas = make_canvas(blocks, SEEDS, **OPTIONS)
-    flood(canvas.segment_all(), steps=100)
+    flood(canvas.segment_all(), steps=30)
     arrays, values = canvas.state()
     before = arrays["segmentation"].copy()
     second = make_canvas(blocks, [], **OPTIONS)
