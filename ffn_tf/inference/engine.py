@@ -112,6 +112,7 @@ def create(
     compute_dtype: str,
     batch_size: int = 1,
     samples: Samples | None = None,
+    keep: pathlib.Path | None = None,
 ) -> Engine:
     """Compiles `network`.
 
@@ -121,6 +122,8 @@ def create(
       compute_dtype: see `resolve`.
       batch_size: fields of view in one call.
       samples: what int8 is calibrated on; only called for int8.
+      keep: file of that calibration; read if it is there, else written, so
+        that all who share it compute alike.
 
     Raises:
       ValueError: see `resolve`; or int8 without samples.
@@ -130,7 +133,7 @@ def create(
         from ffn_tf.inference import engine_openvino
 
         return engine_openvino.OpenVinoEngine(
-            network, compute_dtype, batch_size, samples
+            network, compute_dtype, batch_size, samples, keep
         )
     from ffn_tf.inference import engine_tensorflow
 

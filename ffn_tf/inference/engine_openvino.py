@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import pathlib
 import time
 
 import numpy as np
@@ -28,9 +29,10 @@ class OpenVinoEngine:
       compute_dtype: the arithmetic; see precision.
       batch_size: fields of view in one call.
       samples: what int8 is calibrated on.
+      keep: file of the calibration; read if it is there, else written.
 
     Raises:
-      ValueError: int8 without samples.
+      ValueError: int8 without samples, or a damaged calibration.
     """
 
     name = "openvino"
@@ -41,24 +43,17 @@ class OpenVinoEngine:
         compute_dtype: str,
         batch_size: int,
         samples: engine.Samples | None,
+        keep: pathlib.Path | None,
     ) -> None:
         self.compute_dtype = compute_dtype
         self.batch_size = batch_size
         self.steps, self.seconds = 0, 0.0
         emulate = "BF16" not in capabilities()
-        statistics: list[quantisation.Statistics] = []
+        quantised: list[quantisation.Quantised] = []
         if compute_dtype == "int8":
-            if samples is None:
-                raise ValueError(
-                    "compute_dtype=int8 is calibrated on samples of the "
-                    "volume: none were given."
-                )
-            images, seed = samples()
-            statistics = precision.observe(
-                _converted(network, 1), images, seed, _CALIBRATION_STEPS
-            )
+            quantised = _calibrated(network, samples, keep)
         converted = _converted(network, batch_size)
-        precision.apply(converted, compute_dtype, statistics, emulate)
+        precision.apply(converted, compute_dtype, quantised, emulate)
         native = compute_dtype == "bfloat16" and not emulate
         compiled = openvino.Core().compile_model(
             converted,
@@ -103,3 +98,25 @@ def _converted(network: model.ConvStack, batch_size: int) -> openvino.Model:
         lambda image, seed: network([image, seed], training=False)
     )
     return openvino.convert_model(step.get_concrete_function(spec, spec))
+
+
+def _calibrated(
+    network: model.ConvStack,
+    samples: engine.Samples | None,
+    keep: pathlib.Path | None,
+) -> list[quantisation.Quantised]:
+    """The calibration in `keep`, or a new one."""
+    if keep is not None and keep.exists():
+        return quantisation.load(keep)
+    if samples is None:
+        raise ValueError(
+            "compute_dtype=int8 is calibrated on samples of the volume: none "
+            "were given."
+        )
+    images, seed = samples()
+    layers = precision.calibrated(
+        _converted(network, 1), images, seed, _CALIBRATION_STEPS
+    )
+    if keep is not None:
+        quantisation.save(keep, layers)
+    return layers

@@ -11,8 +11,9 @@ them does too:
     bfloat16x2      x = hi + lo, w = hi + lo, both bfloat16; one convolution
                     over concatenated channels gives hi*hi + lo*hi + hi*lo
     int8            inputs of the inner convolutions in 8 bits, unsigned, with
-                    one scale each; weights in 8 bits with one scale for each
-                    output channel (see quantisation); sums in int32
+                    one scale for each channel; weights in 8 bits with one
+                    scale for each output channel (quantisation.py); sums in
+                    int32
 
 A processor without bfloat16 arithmetic gets the same roundings on float32
 numbers (`emulate`), for measuring scores; that is not faster than float32.
@@ -51,7 +52,7 @@ def convolutions(network: openvino.Model) -> list[Any]:
 def apply(
     network: openvino.Model,
     compute_dtype: str,
-    statistics: Sequence[quantisation.Statistics],
+    quantised: Sequence[quantisation.Quantised],
     emulate: bool,
 ) -> None:
     """Rewrites `network` for `compute_dtype`.
@@ -59,7 +60,7 @@ def apply(
     Args:
       network: the converted float32 network.
       compute_dtype: one of engine.COMPUTE_DTYPES.
-      statistics: for int8, those of each inner convolution (`observe`).
+      quantised: for int8, each inner convolution (`calibrated`).
       emulate: round float32 numbers instead of using bfloat16 arithmetic.
     """
     inner = convolutions(network)[1:-1]
@@ -72,18 +73,18 @@ def apply(
         for node in inner:
             _two_terms(node, emulate)
     elif compute_dtype == "int8":
-        for node, found in zip(inner, statistics, strict=True):
-            _quantise(node, found)
+        for node, layer in zip(inner, quantised, strict=True):
+            _quantise(node, layer)
     network.validate_nodes_and_infer_types()
 
 
-def observe(
+def calibrated(
     network: openvino.Model,
     images: Iterable[np.ndarray],
     seed: np.ndarray,
     steps: int,
-) -> list[quantisation.Statistics]:
-    """Statistics of the inner convolutions' inputs, as flood filling has them.
+) -> list[quantisation.Quantised]:
+    """The inner convolutions in 8 bits, fitted to inputs of flood filling.
 
     Args:
       network: the float32 network, inputs and output [1, z, y, x, 1].
@@ -122,7 +123,10 @@ def observe(
                     node.get_attributes()["pads_begin"],
                     generator,
                 )
-    return found
+    return [
+        quantisation.quantised(_weights(node), statistics)
+        for node, statistics in zip(inner, found)
+    ]
 
 
 def _source(node: Any, port: int) -> Any:
@@ -226,19 +230,23 @@ def _round_everything(network: openvino.Model) -> None:
             target.replace_source_output(rounded.output(0))
 
 
-def _quantise(node: Any, statistics: quantisation.Statistics) -> None:
-    zero = ops.constant(np.float32(0))
-    top = ops.constant(np.float32(statistics.largest))
-    inputs = ops.fake_quantize(_source(node, 0), zero, top, zero, top, 256)
-    weights = _weights(node)
-    bound = quantisation.LEVELS * quantisation.scales(weights)
-    low, high = ops.constant(-bound), ops.constant(bound)
-    quantised = ops.fake_quantize(
-        ops.constant(quantisation.rounded(weights, statistics)),
+def _quantise(node: Any, layer: quantisation.Quantised) -> None:
+    ranges = layer.ranges[None, :, None, None, None]
+    inputs = ops.fake_quantize(
+        _source(node, 0),
+        ops.constant(np.zeros_like(ranges)),
+        ops.constant(ranges),
+        ops.constant(np.float32(0)),
+        ops.constant(np.float32(1)),
+        256,
+    )
+    low, high = ops.constant(-layer.bound), ops.constant(layer.bound)
+    weights = ops.fake_quantize(
+        ops.constant(layer.weights),
         low,
         high,
         low,
         high,
         2 * quantisation.LEVELS + 1,
     )
-    _replace(node, _like(node, inputs, quantised))
+    _replace(node, _like(node, inputs, weights))

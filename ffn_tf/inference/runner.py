@@ -7,6 +7,7 @@
 A run's folder holds
 
     run.json                      what decides the voxels; see `_fingerprint`
+    int8.npz                      the calibration of int8, if that is used
     timing.json                   how long it took; see timing
     <x>/<y>/seg-<x>_<y>_<z>.npz   finished subvolumes
     <x>/<y>/seg-<x>_<y>_<z>.cpoint  states of unfinished ones
@@ -276,6 +277,7 @@ class Run:
                 self._normalised,
                 self.request.options,
             ),
+            self.folder / "int8.npz",
         )
 
     def _normalised(self, image: np.ndarray) -> np.ndarray:
