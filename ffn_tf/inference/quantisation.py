@@ -92,7 +92,7 @@ class Quantised:
 
 def quantised(weights: np.ndarray, statistics: Statistics) -> Quantised:
     """`weights` [out, in, z, y, x] float32 in 8 bits."""
-    top = max(float(statistics.largest.max()), np.finfo(np.float32).tiny)
+    top = max(float(statistics.largest.max()), 1e-30)
     # A channel that was never active may be one day; it keeps some range.
     own = np.maximum(statistics.largest, 1e-6 * top)
     ranges = np.sqrt(own * top).astype(np.float32)
