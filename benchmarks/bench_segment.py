@@ -49,6 +49,7 @@ class Row:
     compute_dtype: str
     steps: int
     seconds: float
+    rate: float
     host_share: float
     segments: int
     scores: evaluation.Comparison
@@ -98,6 +99,7 @@ def _segment(
         summary.compute_dtype,
         result.counters["steps"],
         took.seconds,
+        took.steps / took.seconds,
         1 - took.network_seconds / took.seconds,
         len(result.origins),
         scores,
@@ -109,7 +111,7 @@ def _print(row: Row) -> None:
     assert both is not None
     print(
         f"{row.region:<8}{row.engine:<11}{row.compute_dtype:<15}"
-        f"{row.steps:>7}{row.seconds:>8.1f}{row.steps / row.seconds:>8.1f}"
+        f"{row.steps:>7}{row.seconds:>8.1f}{row.rate:>8.1f}"
         f"{100 * row.host_share:>7.1f}{row.segments:>9}"
         f"{row.scores.coverage:>10.4f}{both.voi_split:>7.3f}"
         f"{both.voi_merge:>7.3f}{both.adapted_rand_error:>8.4f}",
