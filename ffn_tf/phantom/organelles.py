@@ -205,10 +205,10 @@ def _mitochondrion(
     padded = np.pad(chain.radius, 1, mode="edge")
     room = np.minimum(np.minimum(padded[:-2], padded[2:]), padded[1:-1])
     if rows == 1:
-        radius = room * rng.uniform(0.5, 0.78)
+        radius = room * rng.uniform(0.55, 0.82)
     else:
         radius = room * rng.uniform(0.3, 0.5)
-    radius = np.minimum(radius, rng.uniform(90, 230))
+    radius = np.minimum(radius, rng.uniform(110, 260))
     spare = np.maximum(room - radius - 25, 0)
     spare *= rng.uniform(0, 0.8) if rows == 1 else rng.uniform(0.7, 1)
     ends = np.abs(np.linspace(-1, 1, last - first + 1))

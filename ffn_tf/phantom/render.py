@@ -135,9 +135,9 @@ def _cytoplasm(
     grain = np.zeros(len(numbers), np.float32)
     for index, kind in enumerate(tissue.kinds, 1):
         bright, range_, coarse = {
-            "dendrite": (151, 24, 29),
-            "axon": (130, 38, 22),
-            "glia": (106, 22, 16),
+            "dendrite": (156, 26, 29),
+            "axon": (130, 46, 24),
+            "glia": (104, 24, 20),
         }[kind]
         level[index] = bright + range_ * first[index]
         grain[index] = coarse * (0.7 + 0.6 * second[index])
@@ -215,9 +215,9 @@ def _matrix(
     phase = ((z + y + x) * (2 * np.pi / 62)).astype(np.float32) + 5 * bend
     cristae = np.maximum(np.cos(phase), 0) ** 3
     pale = float(_uniform(seed, 7, np.array([number]))[0])
-    level = 74 + 10 * pale if pale < 0.7 else 96 + 12 * pale
+    level = 70 + 10 * pale if pale < 0.7 else 96 + 12 * pale
     grey = level + 24 * cristae * _rise(-surface, 14, 30)
-    return grey - (level - 70) * _bump(surface + 7, 7)
+    return grey - (level - 66) * _bump(surface + 7, 7)
 
 
 def _membrane_distance(
@@ -248,7 +248,7 @@ def _membranes(
     """(4) Two dark leaves, a cleft between them that opens here and there."""
     uneven = noise.smooth_on(_key(seed, 8), 260.0, samples.axes)
     leaf = 7 + 4 * np.clip(uneven, -1.2, 2.5)
-    dark = 80 - 9 * noise.smooth_on(_key(seed, 9), 200.0, samples.axes)
+    dark = 75 - 9 * noise.smooth_on(_key(seed, 9), 200.0, samples.axes)
     cover = np.maximum(
         _bump(distance - leaf, 6.5), _rise(leaf - distance, 0, 1) * 0.82
     )
