@@ -14,9 +14,6 @@ where it was when it is run again.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
-
-from absl import flags
 
 from ffn_tf import program
 from ffn_tf.inference import options as options_lib
@@ -54,20 +51,10 @@ def describe(summary: runner.Summary) -> str:
     )
 
 
-def _given(dataclass: type) -> dict[str, Any]:
-    """The flags of `dataclass` that stand on the command line."""
-    filled: Any = program.from_flags(dataclass)
-    return {
-        field.name: getattr(filled, field.name)
-        for field in dataclasses.fields(filled)
-        if field.name in flags.FLAGS and flags.FLAGS[field.name].present
-    }
-
-
 def _request(path: str) -> request_lib.InferenceRequest:
     """The request in `path`, if any, with the flags that were given."""
-    ours = _given(options_lib.InferenceOptions)
-    theirs = _given(request_lib.InferenceRequest)
+    ours = program.given_flags(options_lib.InferenceOptions)
+    theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
         return request_lib.InferenceRequest(
             options=options_lib.InferenceOptions(**ours), **theirs

@@ -1,10 +1,15 @@
-"""Where the real data is; tests that need it skip where it is not."""
+"""Where the real data is, and a network whose segments are known without it.
+
+Tests that need the data skip where it is not.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import os
 import pathlib
 
+import numpy as np
 import pytest
 
 _ROOT = pathlib.Path(__file__).parent.parent
@@ -29,3 +34,44 @@ def golden() -> pathlib.Path:
     if not (folder / "forward_fib25.npz").exists():
         pytest.skip(f"no golden outputs in {folder} (set FFN_DATA_DIR)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def brightness(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., str]:
+    """brightness(size, deltas): the folder of a network made by hand.
+
+    Its logits are 8 times the image, whatever the seed, so flood filling gives
+    the bright boxes of an image whose walls are dark, and at least half a
+    field of view thick.
+    """
+    from ffn_tf import model
+
+    made: dict[tuple[int, int], str] = {}
+
+    def make(size: int = 5, deltas: int = 1) -> str:
+        if (size, deltas) not in made:
+            view = model.FieldOfView((size,) * 3, (deltas,) * 3)
+            network = model.ConvStack(depth=1, features=4, view=view)
+            network.build()
+            first, second, head = network.convolutions.values()
+            signs = np.array([[1, -1, 0, 0], [0, 0, 1, -1]])  # Image, seed.
+            first.set_weights([_centered(signs), np.zeros(4)])
+            second.set_weights([_centered(np.eye(4)), np.zeros(4)])
+            # logits = seed + update
+            update = np.reshape([8, -8, -1, 1], (1, 1, 1, 4, 1))
+            head.set_weights([update, np.zeros(1)])
+            folder = tmp_path_factory.mktemp("brightness")
+            model.save(network, folder, {"made": "by hand"})
+            made[size, deltas] = str(folder)
+        return made[size, deltas]
+
+    return make
+
+
+def _centered(taps: np.ndarray) -> np.ndarray:
+    """A kernel of 3x3x3 whose only taps are the central ones."""
+    kernel = np.zeros((3, 3, 3, *taps.shape))
+    kernel[1, 1, 1] = taps
+    return kernel

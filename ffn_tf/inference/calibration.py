@@ -31,6 +31,9 @@ def samples(
       view: size of the samples.
       normalised: from raw to normalised voxels.
       options: the thresholds that an object starts with.
+
+    Raises:
+      ValueError: no sample without NaN or infinity.
     """
     axes = [
         [
@@ -47,6 +50,12 @@ def samples(
     ]
     fields = [normalised(raw) for raw in image.read_many(boxes)]
     fields = [field for field in fields if np.isfinite(field).all()]
+    if not fields:
+        raise ValueError(
+            f"int8 is calibrated on samples of {image.address}, but all "
+            f"{len(boxes)} hold NaN or infinity. Fill such voxels, or use "
+            f"another --compute_dtype."
+        )
     fields.sort(key=lambda field: -float(field.std()))
     seed = np.full(view.size, options.logit("pad_value"), np.float32)
     seed[view.margin] = options.logit("init_activation")

@@ -70,7 +70,9 @@ class Statistics:
         at = [generator.integers(n, size=_PATCHES) for n in windows.shape[1:4]]
         patches = np.moveaxis(windows[:, at[0], at[1], at[2]], 0, 1)
         flat = patches.reshape(_PATCHES, -1)
-        self.moments += flat.T @ flat
+        # Without the copy numpy calls OpenBLAS' threaded SYRK, which has a
+        # race (OpenBLAS issue 5620) and was seen to wait for ever.
+        self.moments += flat.T.copy() @ flat
         self.num_patches += _PATCHES
 
 

@@ -122,27 +122,34 @@ class Run:
         self.network = model.load(request.model_checkpoint, view)
         self.checkpoint = model.describe(request.model_checkpoint)
         geometry.check_architecture(request, self.network)
-        seeds.policy(request.seed_policy)
+        seeds.check_arguments(request.seed_policy, request.seed_policy_args)
         self.deltas = geometry.deltas(request, self.network.view)
+        self.box = self._asked()
         self.boxes = self._subvolumes()
         self._check_room()
 
     # -- (1) plan ------------------------------------------------------------
 
+    def _asked(self) -> volume.Box:
+        """The bounding box, clipped to the volume."""
+        domain = self.image.domain
+        if not self.options.bounding_box:
+            return domain
+        asked = request_lib.parse_bounding_box(self.options.bounding_box)
+        box = asked.clipped(domain)
+        if box.is_empty:
+            raise ValueError(
+                f"The bounding box {asked} does not meet the volume "
+                f"{self.request.image}, which has {domain}."
+            )
+        return box
+
     def _subvolumes(self) -> tuple[volume.Box, ...]:
-        domain, size = self.image.domain, self.network.view.size
-        box = domain
-        if self.options.bounding_box:
-            asked = request_lib.parse_bounding_box(self.options.bounding_box)
-            box = asked.clipped(domain)
-            if box.is_empty:
-                raise ValueError(
-                    f"The bounding box {asked} does not meet the volume "
-                    f"{self.request.image}, which has {domain}."
-                )
+        size = self.network.view.size
+        subvolume.path_for(self.folder, self.box.start)  # It has a name.
         boxes = tuple(
             grid.tile(
-                box,
+                self.box,
                 self.options.subvolume_zyx,
                 overlap=self.options.overlap_zyx,
             )
@@ -160,7 +167,7 @@ class Run:
     def _check_room(self) -> None:
         """Unfinished work must fit: a state and a result, uncompressed."""
         largest = max(box.num_voxels for box in self.boxes)
-        in_flight = min(self.request.concurrent_requests, len(self.boxes))
+        in_flight = min(self._in_flight(), len(self.boxes))
         needed = in_flight * largest * 12  # int32 ids, logits, the result.
         existing = self.folder
         while not existing.exists():
@@ -173,6 +180,10 @@ class Run:
                 f"{free / 1e6:.1f} MB are free. Free some, or use another "
                 f"folder or smaller subvolumes."
             )
+
+    def _in_flight(self) -> int:
+        """Subvolumes under way at once; a batch needs as many."""
+        return max(self.request.concurrent_requests, self.request.batch_size)
 
     # -- (2) settle ----------------------------------------------------------
 
@@ -193,6 +204,7 @@ class Run:
             "model_checkpoint": self.checkpoint["digest"],
             "engine": self.engine,
             "compute_dtype": self.compute_dtype,
+            "box": {"start_zyx": self.box.start, "size_zyx": self.box.size},
             "subvolume_zyx": self.options.subvolume_zyx,
             "overlap_zyx": self.options.overlap_zyx,
         }
@@ -204,16 +216,17 @@ class Run:
           ValueError: the folder holds results of other options.
         """
         path = self.folder / "run.json"
-        mine = json.loads(json.dumps(self._fingerprint()))
+        written = json.dumps(self._fingerprint(), indent=1, sort_keys=True)
         if not path.exists():
             if subvolume.find(self.folder):
                 raise ValueError(
                     f"{self.folder} holds subvolumes but no run.json that "
                     f"says how they were made. Use another folder."
                 )
-            files.write_text(path, json.dumps(mine, indent=1, sort_keys=True))
+            files.write_text(path, written)
             return
-        theirs = json.loads(path.read_text(encoding="utf-8"))
+        mine = _flat(json.loads(written))
+        theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
         differing = [
             f"{name}: there {theirs.get(name)!r}, now {mine.get(name)!r}"
             for name in sorted(mine.keys() | theirs.keys())
@@ -308,14 +321,14 @@ class Run:
         return scheduler.segment(
             (self._canvas(box) for box in todo),
             engine,
-            max(self.request.concurrent_requests, self.request.batch_size),
+            self._in_flight(),
             after_round,
         )
 
     def _canvas(self, box: volume.Box) -> canvas_lib.Canvas:
         raw = self.image.read(box)
         if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-            z, y, x = np.argwhere(~np.isfinite(raw))[0] + box.start
+            z, y, x = (np.argwhere(~np.isfinite(raw))[0] + box.start).tolist()
             raise ValueError(
                 f"The image {self.request.image} holds NaN or infinity in "
                 f"{box}, first at zyx {z, y, x}. Fill such voxels (with the "
@@ -386,6 +399,17 @@ class Run:
             "code": program.describe_code(),
             "voxel_size_nm": self.image.voxel_size_nm,
         }
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
 _STATE_ARRAYS = ("segmentation", "seeds", "hull")

@@ -12,7 +12,8 @@ field of view would leave the image.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+import inspect
 from typing import Any
 
 import edt
@@ -81,6 +82,20 @@ def policy(name: str) -> Callable[..., np.ndarray]:
             f"{sorted(_POLICIES)}."
         )
     return _POLICIES[name]
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Refuses an unknown policy, or arguments that it does not take.
+
+    Raises:
+      ValueError: one of the two; the known ones are listed.
+    """
+    _, _, *known = inspect.signature(policy(name)).parameters
+    unknown = sorted(arguments.keys() - set(known))
+    if unknown:
+        raise ValueError(
+            f"seed_policy_args: {name} takes {known}, found {unknown}."
+        )
 
 
 def interior(

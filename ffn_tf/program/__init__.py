@@ -1,7 +1,12 @@
 """What every program shares: flags made from options, errors, provenance."""
 
 from ffn_tf.program.launch import finish, start
-from ffn_tf.program.options import define_flags, from_flags, option
+from ffn_tf.program.options import (
+    define_flags,
+    from_flags,
+    given_flags,
+    option,
+)
 from ffn_tf.program.provenance import describe_code, file_digest
 
 __all__ = [
@@ -10,6 +15,7 @@ __all__ = [
     "file_digest",
     "finish",
     "from_flags",
+    "given_flags",
     "option",
     "start",
 ]

@@ -98,9 +98,22 @@ def define_flags(options: type) -> None:
 
 def from_flags(options: type[T]) -> T:
     """The dataclass `options` filled from the parsed flags."""
+    return options(**_values(options))
+
+
+def given_flags(options: type) -> dict[str, Any]:
+    """{field: value} of the flags that stand on the command line."""
+    return {
+        name: value
+        for name, value in _values(options).items()
+        if flags.FLAGS[name].present
+    }
+
+
+def _values(options: type) -> dict[str, Any]:
     annotations = typing.get_type_hints(options)
     values = {}
-    for field in dataclasses.fields(options):  # type: ignore[arg-type]
+    for field in dataclasses.fields(options):
         if "help" not in field.metadata:
             continue
         value = flags.FLAGS[field.name].value
@@ -109,4 +122,4 @@ def from_flags(options: type[T]) -> T:
             item = typing.get_args(plain)[0]
             value = tuple(item(v) for v in value)
         values[field.name] = value
-    return options(**values)
+    return values
