@@ -8,7 +8,7 @@
       precision, quantisation,     ... in cheaper arithmetic
       calibration
   (6) scheduler                  many canvases, one engine
-  (7) runner, geometry,          a box of a volume into a folder of results,
+  (7) runner, results, geometry, a box of a volume into a folder of results,
       progress, timing             resumable
   (8) subvolume, pickles,        the files of the results
       archive, probability

@@ -1,12 +1,12 @@
 """A run: a box of a volume, cut into subvolumes, each segmented and saved.
 
     (1) plan       check everything that can be wrong; nothing is written
-    (2) settle     the folder's run.json, which must be this run's
+    (2) settle     the folder must be of this run (results.py)
     (3) segment    canvases through the scheduler; files as they finish
 
 A run's folder holds
 
-    run.json                      what decides the voxels; see `_fingerprint`
+    run.json                      what decides the voxels (results.py)
     int8.npz                      the calibration of int8, if that is used
     timing.json                   how long it took; see timing
     <x>/<y>/seg-<x>_<y>_<z>.npz   finished subvolumes
@@ -33,6 +33,7 @@ from ffn_tf.inference import (
     archive,
     calibration,
     geometry,
+    results,
     scheduler,
     seeds,
     subvolume,
@@ -127,6 +128,7 @@ class Run:
         self.box = self._asked()
         self.boxes = self._subvolumes()
         self._check_room()
+        self.results = results.Results(self.folder, self._fingerprint())
 
     # -- (1) plan ------------------------------------------------------------
 
@@ -185,7 +187,7 @@ class Run:
         """Subvolumes under way at once; a batch needs as many."""
         return max(self.request.concurrent_requests, self.request.batch_size)
 
-    # -- (2) settle ----------------------------------------------------------
+    # -- (2) what decides the voxels -------------------------------------------
 
     def _request_of_results(self) -> request_lib.InferenceRequest:
         """The request without what does not decide the voxels."""
@@ -204,51 +206,16 @@ class Run:
             "model_checkpoint": self.checkpoint["digest"],
             "engine": self.engine,
             "compute_dtype": self.compute_dtype,
-            "box": {"start_zyx": self.box.start, "size_zyx": self.box.size},
             "subvolume_zyx": self.options.subvolume_zyx,
             "overlap_zyx": self.options.overlap_zyx,
         }
-
-    def _settle(self) -> None:
-        """Writes run.json, or compares with the one that is there.
-
-        Raises:
-          ValueError: the folder holds results of other options.
-        """
-        path = self.folder / "run.json"
-        written = json.dumps(self._fingerprint(), indent=1, sort_keys=True)
-        if not path.exists():
-            if subvolume.find(self.folder):
-                raise ValueError(
-                    f"{self.folder} holds subvolumes but no run.json that "
-                    f"says how they were made. Use another folder."
-                )
-            files.write_text(path, written)
-            return
-        mine = _flat(json.loads(written))
-        theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
-        differing = [
-            f"{name}: there {theirs.get(name)!r}, now {mine.get(name)!r}"
-            for name in sorted(mine.keys() | theirs.keys())
-            if mine.get(name) != theirs.get(name)
-        ]
-        if differing:
-            raise ValueError(
-                f"{self.folder} holds results of other options "
-                f"({'; '.join(differing)}). Use another folder, or the same "
-                f"options to go on."
-            )
 
     # -- (3) segment ---------------------------------------------------------
 
     def execute(self) -> Summary:
         """Segments what is missing; the results are files in the folder."""
-        self._settle()
-        todo = [
-            box
-            for box in self.boxes
-            if not subvolume.path_for(self.folder, box.start).exists()
-        ]
+        self.results.settle()
+        todo = [box for box in self.boxes if not self.results.is_done(box)]
         segments = voxels = 0
         timing = timing_lib.Timing()
         if todo:
@@ -342,6 +309,7 @@ class Run:
             canvas = self._new_canvas(box, image, np.zeros((0, 3), np.int64))
             with archive.read(path) as state:
                 arrays = {k: state.array(k) for k in _STATE_ARRAYS}
+                self.results.check_size(box, arrays["segmentation"].shape)
                 canvas.restore(arrays, json.loads(state.text("state", "{}")))
             return canvas
         positions = seeds.find(
@@ -386,7 +354,7 @@ class Run:
                 canvas.overlaps,
                 canvas.counters,
                 request_lib.serialized(self._request_of_results()),
-                self._provenance(),
+                {**self._provenance(), "size_zyx": box.size},
             ),
         )
         state = subvolume.path_for(self.folder, box.start, "cpoint")
@@ -399,17 +367,6 @@ class Run:
             "code": program.describe_code(),
             "voxel_size_nm": self.image.voxel_size_nm,
         }
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} as {"a.b": 1}."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
 
 
 _STATE_ARRAYS = ("segmentation", "seeds", "hull")

@@ -262,10 +262,6 @@ def test_a_rerun_makes_what_is_missing(halves, done):
             "seed_policy_args.voxel_size_zyx",
             {"seed_policy_args": {"voxel_size_zyx": [2, 1, 1]}},
         ),
-        (
-            "box.size_zyx",
-            {"bounding_box": "start { } size { x: 30 y: 16 z: 16 }"},
-        ),
     ],
 )
 def test_a_folder_holds_results_of_one_kind(whole, name, change):
@@ -275,6 +271,15 @@ def test_a_folder_holds_results_of_one_kind(whole, name, change):
         run(files, **change)
     assert f"{name}: there " in str(caught.value)
     assert str(caught.value).count(": there ") == 1
+    assert stamps(files) == before
+
+
+def test_a_subvolume_of_another_size_is_not_taken_for_this_one(whole):
+    files = whole
+    before = stamps(files)
+    asked = "start { } size { x: 30 y: 16 z: 16 }"
+    with pytest.raises(ValueError, match=r"size_zyx .* at \(0, 0, 0\)"):
+        run(files, bounding_box=asked)
     assert stamps(files) == before
 
 
@@ -321,7 +326,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    ("compute_dtype", "kills"), [("float32", (1, 301)), ("int8", (50,))]
+    ("compute_dtype", "kills"), [("float32", (1, 20)), ("int8", (10,))]
 )
 def test_an_interrupted_run_ends_in_the_same_bytes(
     files, tmp_path, done, monkeypatch, compute_dtype, kills
@@ -344,7 +349,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
     monkeypatch.setattr(runner.Run, "_save_state", save_state)
     monkeypatch.setattr(runner.time, "monotonic", _ticks())
     changes = {**HALVES, "compute_dtype": compute_dtype}
-    changes |= {"concurrent_requests": 2, "checkpoint_interval": 1}
+    changes |= {"concurrent_requests": 2, "checkpoint_interval": 30}
     out = tmp_path / "out"
     for left[0] in kills:
         with pytest.raises(Killed):
