@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_PRIMES = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F)
+_PRIME = 0x9E3779B1
 
 # Standard deviation of a cubic B-spline sum of uniform values in [-1, 1]:
 # sqrt(1/3) for the values, sqrt(0.4794) for the mean of the squared weights
@@ -34,11 +34,10 @@ def _mixed(h: np.ndarray) -> np.ndarray:
 
 def hashed(key: int, *coordinates: np.ndarray) -> np.ndarray:
     """A uint32 for each place: integer arrays that broadcast together."""
-    salt = np.array([key * _PRIMES[3] & 0xFFFFFFFF], np.uint32)
-    total = _mixed(salt)[0]
-    for prime, values in zip(_PRIMES, coordinates):
+    total = _mixed(np.array([key * _PRIME & 0xFFFFFFFF], np.uint32))[0]
+    for values in coordinates:
         wrapped = (np.asarray(values) & 0xFFFFFFFF).astype(np.uint32)
-        total = _mixed(np.atleast_1d(wrapped * np.uint32(prime) ^ total))
+        total = _mixed(np.atleast_1d(wrapped * np.uint32(_PRIME) ^ total))
     return total
 
 
