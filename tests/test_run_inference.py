@@ -1,0 +1,339 @@
+"""The program: flags and requests; bad input; killed and run again.
+
+The network is made by hand (tests/conftest.py): it segments bright boxes.
+"""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from absl import flags
+import h5py
+import numpy as np
+import pytest
+
+from ffn_tf import program, run_inference
+from ffn_tf.inference import options as options_lib
+from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import runner, subvolume
+
+FLAGS_OF = (
+    run_inference.Options,
+    runner.RunOptions,
+    request_lib.InferenceRequest,
+    options_lib.InferenceOptions,
+)
+REQUEST = """
+image { hdf5: "em.h5:raw" }
+image_mean: 100
+image_stddev: 30
+seed_policy: "PolicyPeaks"
+model_checkpoint_path: "net"
+model_name: "convstack_3d.ConvStack3DFFNModel"
+segmentation_output_dir: "results"
+inference_options {
+  init_activation: 0.95
+  pad_value: 0.05
+  move_threshold: 0.8
+  segment_threshold: 0.6
+  min_boundary_dist { x: 1 y: 2 z: 3 }
+  min_segment_size: 50
+}
+"""
+
+
+@pytest.fixture
+def files(tmp_path, brightness):
+    """Two bright boxes in the dark, as flags."""
+    raw = np.full((14, 14, 24), 95, np.uint8)
+    texture = np.random.default_rng(0).integers(0, 8, raw.shape)
+    for box in (np.s_[3:11, 3:11, 3:11], np.s_[3:11, 3:11, 14:21]):
+        raw[box] = 161 + texture[box]
+    with h5py.File(tmp_path / "em.h5", "w") as file:
+        file["raw"] = raw
+    return {
+        "image": f"{tmp_path}/em.h5:raw",
+        "model_checkpoint": brightness(),
+        "segmentation_output_dir": f"{tmp_path}/out",
+        "min_segment_size": "50",
+        "engine": "openvino",
+        "compute_dtype": "float32",
+    }
+
+
+def as_flags(values):
+    return [f"--{name}={value}" for name, value in values.items()]
+
+
+def start(*arguments, **named):
+    """The real command line.
+
+    Without git, so that the code's version is one although the working copy
+    may change meanwhile.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "ffn_tf.run_inference", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"GIT_DIR": "/nowhere"},
+        **named,
+    )
+
+
+# -----------------------------------------------------------------------------
+# Flags and requests
+# -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """asked(*arguments): the (request, options) that would be run."""
+    before = set(flags.FLAGS)
+    for options in FLAGS_OF:
+        program.define_flags(options)
+    found = []
+
+    def run(request, options):
+        found.append((request, options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_inference, "run", run)
+
+    def call(*arguments):
+        flags.FLAGS.unparse_flags()
+        flags.FLAGS(["run_inference", *arguments])
+        with pytest.raises(KeyboardInterrupt):
+            run_inference.main(["run_inference"])
+        return found.pop()
+
+    yield call
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+
+
+@pytest.fixture
+def text_request(tmp_path):
+    path = tmp_path / "request.pbtxt"
+    path.write_text(REQUEST)
+    return str(path)
+
+
+def test_flags_alone(asked):
+    request, options = asked(
+        "--image=em.h5:raw",
+        "--model_checkpoint=net",
+        "--min_boundary_dist_zyx=1,2,3",
+        "--move_threshold=0.8",
+        "--batch_size=4",
+        "--subvolume_zyx=100,200,300",
+        "--bounding_box=start { } size { x: 9 y: 8 z: 7 }",
+    )
+    assert request == request_lib.InferenceRequest(
+        image="em.h5:raw",
+        model_checkpoint="net",
+        batch_size=4,
+        options=options_lib.InferenceOptions(
+            min_boundary_dist_zyx=(1, 2, 3), move_threshold=0.8
+        ),
+    )
+    assert options == runner.RunOptions(
+        subvolume_zyx=(100, 200, 300),
+        bounding_box="start { } size { x: 9 y: 8 z: 7 }",
+    )
+
+
+def test_a_request_alone(asked, text_request):
+    request, options = asked(f"--inference_request={text_request}")
+    assert request == request_lib.parse(text_request)
+    assert request.options.min_boundary_dist_zyx == (3, 2, 1)
+    assert request.image_mean == 100
+    assert options == runner.RunOptions()
+
+
+def test_flags_take_precedence_over_the_request(asked, text_request):
+    request, _ = asked(
+        f"--inference_request={text_request}",
+        "--image=other.h5:raw",
+        # A default, but given, so it counts.
+        "--image_mean=128",
+        "--move_threshold=0.9",
+        "--segmentation_output_dir=elsewhere",
+    )
+    theirs = request_lib.parse(text_request)
+    assert request.image == "other.h5:raw"
+    assert request.image_mean == 128
+    assert request.segmentation_output_dir == "elsewhere"
+    assert request.options.move_threshold == np.float32(0.9)
+    # What was not given is the request's, not the flag's default.
+    assert request.image_stddev == 30
+    assert request.model_checkpoint == "net"
+    assert request.options.min_segment_size == 50
+    assert request.options.segment_threshold == theirs.options.segment_threshold
+
+
+def test_neither_flags_nor_request(asked):
+    with pytest.raises(ValueError, match="image: expected a volume's address"):
+        asked()
+    with pytest.raises(ValueError, match="model_checkpoint: expected a path"):
+        asked("--image=em.h5:raw")
+
+
+def test_a_request_that_is_not_there(asked):
+    with pytest.raises(FileNotFoundError, match=r"absent\.pbtxt"):
+        asked("--inference_request=absent.pbtxt")
+
+
+def test_run_is_what_the_program_does(files):
+    values = dict(files)
+    values.pop("min_segment_size")
+    summary = run_inference.run(
+        request_lib.InferenceRequest(
+            image=values.pop("image"),
+            model_checkpoint=values.pop("model_checkpoint"),
+            segmentation_output_dir=values.pop("segmentation_output_dir"),
+            options=options_lib.InferenceOptions(min_segment_size=50),
+        ),
+        runner.RunOptions(**values),
+    )
+    assert summary.segments == 2
+    line = run_inference.describe(summary)
+    assert line.startswith("2 segments, 960 voxels, ")
+    assert f"{summary.timing.steps} network calls in " in line
+    assert line.endswith("openvino float32.")
+    for part in (" FOVs/s, ", " % outside the network) ", " s of set-up, "):
+        assert part in line
+
+
+# -----------------------------------------------------------------------------
+# Bad input: one line, exit status 1, nothing written
+# -----------------------------------------------------------------------------
+
+
+def refused(*arguments):
+    """The line that the real command line ends with."""
+    process = start(*arguments)
+    out, err = process.communicate(timeout=250)
+    assert process.returncode == 1, err
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("error: ")
+    return err
+
+
+def test_an_unknown_field(files, tmp_path):
+    path = tmp_path / "request.pbtxt"
+    path.write_text(REQUEST.replace("min_segment_size", "min_segment_sise"))
+    line = refused(f"--inference_request={path}", *as_flags(files))
+    assert str(path) in line
+    assert "min_segment_sise" in line and "min_segment_size" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_checkpoint(files, tmp_path):
+    network = tmp_path / "net"
+    network.mkdir()
+    source = pathlib.Path(files["model_checkpoint"])
+    for path in source.iterdir():
+        (network / path.name).write_bytes(path.read_bytes())
+    weights = network / "model.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    line = refused(*as_flags(files | {"model_checkpoint": network}))
+    assert str(weights) in line and "Copy both files again" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_truncated_checkpoint_of_google(files, fib25, tmp_path):
+    for path in (fib25 / "model").iterdir():
+        data = path.read_bytes()
+        if path.name.endswith("-00000-of-00001"):
+            data = data[: len(data) // 2]
+        (tmp_path / path.name).write_bytes(data)
+    prefix = f"{tmp_path}/model.ckpt-27465036"
+    line = refused(*as_flags(files | {"model_checkpoint": prefix}))
+    assert prefix in line and "truncated" in line
+    assert not (tmp_path / "out").exists()
+
+
+# -----------------------------------------------------------------------------
+# Killed, and run again
+# -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def long_run(tmp_path, brightness):
+    """Flags of a run of some seconds, in the folder it is run in."""
+    raw = np.full((20, 20, 64), 95, np.uint8)
+    texture = np.random.default_rng(0).integers(0, 8, raw.shape)
+    box = np.s_[3:17, 3:17, 3:61]
+    raw[box] = 161 + texture[box]
+    np.save(tmp_path / "em.npy", raw)
+    return {
+        "image": f"{tmp_path}/em.npy",
+        "model_checkpoint": brightness(),
+        "segmentation_output_dir": "out",
+        "engine": "openvino",
+        "checkpoint_interval": "1",
+    }
+
+
+def wait_for_a_state(process, folder):
+    deadline = time.monotonic() + 240
+    while not list(folder.rglob("*.cpoint")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("compute_dtype", ["float32", "int8"])
+@pytest.mark.timeout(900)
+def test_killed_and_run_again(long_run, tmp_path, compute_dtype):
+    arguments = as_flags(long_run | {"compute_dtype": compute_dtype})
+    once, again = tmp_path / "once", tmp_path / "again"
+    once.mkdir()
+    again.mkdir()
+    moments = random.Random()
+
+    process = start(*arguments, cwd=again)
+    wait_for_a_state(process, again)
+    time.sleep(moments.uniform(0, 0.3))
+    kill(process)
+    assert not subvolume.find(again / "out")
+    assert len(list(again.rglob("*.cpoint"))) == 1
+
+    undisturbed = start(*arguments, cwd=once)
+    if compute_dtype == "float32":
+        # Any moment: while it starts, goes on, or after it has finished.
+        process = start(*arguments, cwd=again)
+        time.sleep(moments.uniform(0, 8))
+        if process.poll() is None:
+            kill(process)
+    process = start(*arguments, cwd=again)
+    for finished in (undisturbed, process):
+        out, err = finished.communicate(timeout=400)
+        assert finished.returncode == 0, err
+        assert out.splitlines()[-1].startswith("Wrote ")
+
+    names = ["run.json", "0/0/seg-0_0_0.npz"]
+    if compute_dtype == "int8":
+        names.append("int8.npz")
+    assert {
+        str(path.relative_to(again / "out"))
+        for path in (again / "out").rglob("*")
+        if path.is_file()
+    } == {*names, "timing.json"}
+    for name in names:
+        expected = (once / "out" / name).read_bytes()
+        assert (again / "out" / name).read_bytes() == expected, name
+    found = subvolume.load(again / "out" / "0" / "0" / "seg-0_0_0.npz")
+    assert np.count_nonzero(found.segmentation) == 14 * 14 * 58
