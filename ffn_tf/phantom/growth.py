@@ -28,7 +28,7 @@ SHAFT, BOUTON, TWIG, HEAD = range(4)
 
 # Neurites live this far beyond the volume, so that its faces cut through
 # grown tissue.
-MARGIN_NM = 600.0
+MARGIN_NM = 400.0
 
 _FAN = 16
 _MAX_NODES = 4000
@@ -169,6 +169,7 @@ def _grow_path(
         own = others.clearance(ends, len(grown))
         if own is not None:
             room = np.minimum(room, own)
+        wish = max(wish, habit.thinnest)
         wanted = wish + habit.gap
         score = (
             np.minimum(room, wanted) + 0.6 * np.minimum(room_ahead, wanted)

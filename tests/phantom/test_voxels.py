@@ -67,7 +67,8 @@ def test_another_seed_is_another_tissue(options, whole):
     other = dataclasses.replace(options, seed=4)
     box = volume.Box((0, 0, 0), (2, 40, 40))
     block = phantom.generate(other, box)
-    assert (block.labels != whole.labels[box.slices]).mean() > 0.5
+    pair = block.image.ravel(), whole.image[box.slices].ravel()
+    assert abs(np.corrcoef(*pair)[0, 1]) < 0.6
     tissue.grow_tissue.cache_clear()
 
 
@@ -180,7 +181,7 @@ def test_it_measures_like_fly_neuropil():
     with volume.open(f"{path}:raw") as opened:
         real = picture.real_planes(opened)
     # A slab, so that one plane is as wide as the real one's.
-    options = phantom.Options(seed=4, size_zyx=(2, 250, 250))
+    options = phantom.Options(seed=1, size_zyx=(2, 250, 250))
     plane = phantom.generate(options, volume.Box((1, 0, 0), (2, 250, 250)))
     grey, truth = plane.image, np.stack(real)
     assert abs(grey.mean() - truth.mean()) < 10
