@@ -38,10 +38,10 @@ def test_they_are_where_their_neurite_is(options, whole, grown):
     # Sections that move take labels along, and organelles in this frame do not.
     astray = 0.2 if options.misalignment_nm else 0.05
     contents = grown.contents
-    for capsules in (contents.vesicles, contents.microtubules):
-        owner, label = inside(options, whole, capsules)
-        assert len(owner) > 5
-        assert (owner != label).mean() < astray
+    thin = [contents.vesicles, contents.microtubules, contents.reticulum]
+    owner, label = inside(options, whole, nearest.Capsules.joined(thin))
+    assert len(owner) > 20
+    assert (owner != label).mean() < astray
 
 
 def test_mitochondria_are_thinner_than_their_neurites(grown):
