@@ -145,7 +145,7 @@ def main(argv: list[str]) -> None:
     }
     if not _QUICK.value:
         whole = [
-            _segment("whole", "", "openvino", dtype, True)
+            _segment("whole", "", ours[0], dtype, True)
             for dtype in ("float32", ours[1], *_DTYPES.value)
         ]
         for row in whole:

@@ -24,6 +24,8 @@ class TensorFlowEngine:
         self.batch_size = batch_size
         self.steps, self.seconds = 0, 0.0
         self._size = network.view.size
+        # Else GPUs round inputs of float32 convolutions to 10 bits.
+        tf.config.experimental.enable_tensor_float_32_execution(False)
         if compute_dtype == "bfloat16":
             network = _in_bfloat16(network)
         shape = (batch_size, *self._size, 1)

@@ -15,6 +15,9 @@ FIB-25 network by 1.4 % a step; most of that is avoidable:
     E[x x'], over patches x under the kernel.
 
 What is left is 0.4 %, less than bfloat16's 0.6 %.
+
+The matrices are TensorFlow's business: the threads of numpy's OpenBLAS were
+seen to wait for each other for ever in a process that also runs OpenVINO.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import dataclasses
 import os
 
 import numpy as np
+import tensorflow as tf
 
 from ffn_tf.inference import archive
 
@@ -70,9 +74,7 @@ class Statistics:
         at = [generator.integers(n, size=_PATCHES) for n in windows.shape[1:4]]
         patches = np.moveaxis(windows[:, at[0], at[1], at[2]], 0, 1)
         flat = patches.reshape(_PATCHES, -1)
-        # Without the copy numpy calls OpenBLAS' threaded SYRK, which has a
-        # race (OpenBLAS issue 5620) and was seen to wait for ever.
-        self.moments += flat.T.copy() @ flat
+        self.moments += tf.linalg.matmul(flat, flat, transpose_a=True).numpy()
         self.num_patches += _PATCHES
 
 
@@ -152,8 +154,8 @@ def rounded(weights: np.ndarray, moments: np.ndarray) -> np.ndarray:
     # all the others are still there to make up for them.
     order = np.argsort(-strength, kind="stable")
     moments = moments[np.ix_(order, order)] + damping * np.eye(len(order))
-    inverse = np.linalg.inv(moments)
-    spread = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    inverse = tf.linalg.inv(moments).numpy()
+    spread = tf.linalg.cholesky((inverse + inverse.T) / 2).numpy().T
     rest = rest[:, order]
     result = np.empty_like(rest)
     for tap in range(rest.shape[1]):

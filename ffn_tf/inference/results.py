@@ -26,26 +26,39 @@ class Results:
 
     def __init__(self, path: pathlib.Path, fingerprint: dict[str, Any]) -> None:
         self.path = path
-        self._fingerprint = fingerprint
+        self._run_json = path / "run.json"
+        self._written = json.dumps(fingerprint, indent=1, sort_keys=True)
 
     def settle(self) -> None:
-        """Writes run.json, or compares with the one that is there.
+        """Writes run.json, if it is not there; see `check`."""
+        self.check()
+        if not self._run_json.exists():
+            files.write_text(self._run_json, self._written)
+
+    def check(self) -> None:
+        """Compares with the run.json that is there; writes nothing.
 
         Raises:
-          ValueError: the folder holds results of other options.
+          ValueError: the folder holds results of other options, or of unknown
+            ones.
         """
-        path = self.path / "run.json"
-        written = json.dumps(self._fingerprint, indent=1, sort_keys=True)
+        path = self._run_json
         if not path.exists():
-            if subvolume.find(self.path):
+            states = [*self.path.glob("*/*/seg-*.cpoint")]
+            if states or subvolume.find(self.path):
                 raise ValueError(
                     f"{self.path} holds subvolumes but no run.json that "
                     f"says how they were made. Use another folder."
                 )
-            files.write_text(path, written)
             return
-        mine = _flat(json.loads(written))
-        theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
+        mine = _flat(json.loads(self._written))
+        try:
+            theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"{path} is damaged ({error}), so what {self.path} holds "
+                f"cannot be told. Use another folder."
+            ) from error
         differing = [
             f"{name}: there {theirs.get(name)!r}, now {mine.get(name)!r}"
             for name in sorted(mine.keys() | theirs.keys())

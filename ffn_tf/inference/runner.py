@@ -127,8 +127,10 @@ class Run:
         self.deltas = geometry.deltas(request, self.network.view)
         self.box = self._asked()
         self.boxes = self._subvolumes()
-        self._check_room()
         self.results = results.Results(self.folder, self._fingerprint())
+        self.results.check()
+        self.todo = [box for box in self.boxes if not self.results.is_done(box)]
+        self._check_room()
 
     # -- (1) plan ------------------------------------------------------------
 
@@ -168,8 +170,8 @@ class Run:
 
     def _check_room(self) -> None:
         """Unfinished work must fit: a state and a result, uncompressed."""
-        largest = max(box.num_voxels for box in self.boxes)
-        in_flight = min(self._in_flight(), len(self.boxes))
+        largest = max((box.num_voxels for box in self.todo), default=0)
+        in_flight = min(self._in_flight(), len(self.todo))
         needed = in_flight * largest * 12  # int32 ids, logits, the result.
         existing = self.folder
         while not existing.exists():
@@ -204,6 +206,8 @@ class Run:
         return {
             **dataclasses.asdict(self._request_of_results()),
             "model_checkpoint": self.checkpoint["digest"],
+            "fov_size_zyx": self.network.view.size,
+            "deltas_zyx": self.deltas,
             "engine": self.engine,
             "compute_dtype": self.compute_dtype,
             "subvolume_zyx": self.options.subvolume_zyx,
@@ -215,7 +219,7 @@ class Run:
     def execute(self) -> Summary:
         """Segments what is missing; the results are files in the folder."""
         self.results.settle()
-        todo = [box for box in self.boxes if not self.results.is_done(box)]
+        todo = self.todo
         segments = voxels = 0
         timing = timing_lib.Timing()
         if todo:
@@ -250,7 +254,8 @@ class Run:
             self.network,
             self.engine,
             self.compute_dtype,
-            self.request.batch_size,
+            # A batch that canvases cannot fill would be padded.
+            min(self.request.batch_size, len(self.todo)),
             lambda: calibration.samples(
                 self.image,
                 self.network.view,

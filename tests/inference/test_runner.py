@@ -467,10 +467,20 @@ def test_an_image_with_nan(halves, tmp_path, value):
     }
 
 
-def test_a_damaged_state_says_what_to_do(files):
+def test_a_state_of_unknown_make_is_left_alone(files):
     out = pathlib.Path(files["segmentation_output_dir"])
     path = subvolume.path_for(out, (0, 0, 0), "cpoint")
     path.parent.mkdir(parents=True)
+    path.write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"no run\.json"):
+        run(files)
+
+
+def test_a_damaged_state_says_what_to_do(files):
+    run(files)
+    out = pathlib.Path(files["segmentation_output_dir"])
+    subvolume.path_for(out, (0, 0, 0)).unlink()
+    path = subvolume.path_for(out, (0, 0, 0), "cpoint")
     path.write_bytes(b"PK")
     with pytest.raises(ValueError, match="delete it and run again") as caught:
         run(files)
