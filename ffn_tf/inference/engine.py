@@ -92,18 +92,14 @@ def resolve(name: str, compute_dtype: str) -> tuple[str, str]:
 
 
 def _fastest() -> str:
-    """The fastest arithmetic of this processor that keeps the scores.
+    """The fastest arithmetic of this processor that is known to keep scores.
 
-    Without VNNI, 8-bit products are summed in 16 bits, and saturate.
+    int8 is not among them yet: docs/decisions/002-compute-dtype.md.
     """
     from ffn_tf.inference import engine_openvino
 
-    if "BF16" in engine_openvino.capabilities():
-        return "bfloat16"
-    processor = pathlib.Path("/proc/cpuinfo")
-    if processor.exists() and "_vnni" in processor.read_text():
-        return "int8"
-    return "float32"
+    native = "BF16" in engine_openvino.capabilities()
+    return "bfloat16" if native else "float32"
 
 
 def create(
