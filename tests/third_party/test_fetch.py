@@ -204,7 +204,7 @@ def test_sections_stand_in_for_a_wrong_file(homes, tmp_path) -> None:
         ),
         (
             "code.example/truth.h5.gz",
-            gzip.compress(b"other"),
+            gzip.compress(b"other", mtime=0),
             r"small/truth\.h5: .*truth\.h5\.gz: expected",
             {"model.index"},
         ),
@@ -215,6 +215,7 @@ def test_sections_stand_in_for_a_wrong_file(homes, tmp_path) -> None:
             {"model.index", "truth.h5"},
         ),
     ],
+    ids=["weights", "truth", "section"],
 )
 def test_wrong_bytes_are_an_error_and_leave_nothing(
     homes, tmp_path, path, data, expected, fetched
