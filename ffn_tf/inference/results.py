@@ -32,6 +32,8 @@ class Results:
     def settle(self) -> None:
         """Writes run.json, if it is not there; see `check`."""
         self.check()
+        for name in ("run.json", "timing.json", "int8.npz"):
+            files.remove_leftovers(self.path / name)
         if not self._run_json.exists():
             files.write_text(self._run_json, self._written)
 
