@@ -49,7 +49,7 @@ class Capsules:
     def __len__(self) -> int:
         return len(self.owner)
 
-    def __getitem__(self, chosen: np.ndarray) -> Capsules:
+    def __getitem__(self, chosen: np.ndarray | slice) -> Capsules:
         return Capsules(*(getattr(self, f)[chosen] for f in self._fields()))
 
     @classmethod

@@ -57,8 +57,8 @@ class Organelles:
     Attributes:
       mitochondria: owner is the number of the mitochondrion.
       mitochondrion_of: [m] int64, its neurite.
-      microtubules, reticulum, vesicles: owner is the neurite; vesicles are
-        balls (a == b); those that follow `dense_from` have dark cores.
+      microtubules, reticulum: owner is the neurite.
+      vesicles, dense_cores: owner is the neurite; balls (a == b).
       synapses: the contacts.
     """
 

@@ -6,8 +6,9 @@ cut at the faces of the volume. Every vertex lies in a voxel of its neurite.
 On disk, `truth.npz`:
   vertices_nm   [n, 3] float32, z, y, x, from the corner of voxel (0, 0, 0)
   radius_nm     [n] float32
-  neurite       [n] uint64, the label; vertices of one neurite are together
-  edges         [m, 2] int64, into vertices_nm; no edge joins two neurites
+  neurite       [n] uint64, the label, not decreasing
+  edges         [m, 2] int64, into vertices_nm; in order of neurites, and
+                no edge joins two
   type_neurite  [k] uint64; type_name [k] str: every neurite's type
 """
 
@@ -78,7 +79,8 @@ def truth(options: options_lib.Options) -> Truth:
 
 def _subdivided(tissue: tissue_lib.Tissue, index: int) -> Skeleton:
     """The centre lines of neurite index + 1 as grown, finer."""
-    tubes = tissue.tubes[tissue.tubes.owner == index + 1]
+    owner = tissue.tubes.owner
+    tubes = tissue.tubes[slice(*np.searchsorted(owner, (index + 1, index + 2)))]
     parents = tissue.parents[index]
     length = np.sqrt(((tubes.b - tubes.a) ** 2).sum(1))
     count = np.maximum(np.ceil(length / _SPACING_NM), 1).astype(np.int64)
@@ -155,15 +157,19 @@ def _split(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[int, Skeleton]]:
     neurites, starts, counts = np.unique(
         arrays["neurite"], return_index=True, return_counts=True
     )
-    edges = arrays["edges"]
-    owner = arrays["neurite"][edges[:, 0]]
-    for neurite, start, count in zip(neurites, starts, counts):
+    # Edges are in the order of their vertices' neurites.
+    owner = arrays["neurite"][arrays["edges"][:, 0]]
+    first = np.searchsorted(owner, neurites, "left")
+    last = np.searchsorted(owner, neurites, "right")
+    for neurite, start, count, f, e in zip(
+        neurites, starts, counts, first, last
+    ):
         part = slice(start, start + count)
         yield (
             int(neurite),
             Skeleton(
                 arrays["vertices_nm"][part],
                 arrays["radius_nm"][part],
-                edges[owner == neurite] - start,
+                arrays["edges"][f:e] - start,
             ),
         )
