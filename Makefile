@@ -12,7 +12,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # TensorFlow's build for CPUs where there is no NVIDIA GPU.
 DEVICE := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
-DATASET ?= auto
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: setup demo test test-all lint format bench clean

@@ -10,11 +10,10 @@ fresh seed, against google's, over real EM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 import dataclasses
 import json
 import pathlib
-import shutil
 import statistics
 import tempfile
 import time
@@ -28,7 +27,7 @@ import numpy as np
 from ffn_tf import model, volume
 from ffn_tf.inference import calibration
 from ffn_tf.inference import engine as engine_lib
-from ffn_tf.inference import options as options_lib
+from ffn_tf.inference import request as request_lib
 
 _QUICK = flags.DEFINE_bool("quick", False, "Under a minute: fewer rounds.")
 
@@ -50,19 +49,16 @@ class Side:
     times: list[float]
     error: float = 0.0
 
+    @property
+    def milliseconds(self) -> float:
+        return statistics.median(self.times)
 
-def _normalised(image: np.ndarray) -> np.ndarray:
-    return (image.astype(np.float32) - np.float32(128)) / np.float32(33)
-
-
-def _samples(
-    network: model.ConvStack,
-) -> Callable[[], tuple[list[np.ndarray], np.ndarray]]:
-    image = volume.open(fib25.IMAGE)
-    options = options_lib.InferenceOptions()
-    return lambda: calibration.samples(
-        image, network.view, _normalised, options
-    )
+    def peak_share(self, gflop: float) -> float | None:
+        """Of what the processor could do; None where that is not known."""
+        arithmetic = self.engine.compute_dtype.split("_")[0].split("x")[0]
+        peak = machine.peak_flops(arithmetic)
+        rate = gflop * 1e9 / (self.milliseconds * 1e-3)
+        return round(rate / peak, 3) if peak else None
 
 
 def _gflop(network: model.ConvStack) -> float:
@@ -118,51 +114,66 @@ def _sides(
     return sides
 
 
-def main(argv: list[str]) -> None:
-    del argv
-    fib25.require()
-    network = model.load(fib25.CHECKPOINT)
-    samples = _samples(network)
-    images, seed = samples()
-    gflop = _gflop(network)
-    ours = engine_lib.resolve("auto", "auto")
-    shown = [_GOOGLE, ours] if _QUICK.value else _SIDES
-    if machine.peak_flops("bfloat16") and _BFLOAT16 not in shown:
-        shown = [*shown, _BFLOAT16]
-    result: dict[str, object] = {"machine": machine.name(), "ours": ours[1]}
+def _shown(ours: tuple[str, str]) -> list[tuple[str, str]]:
+    """The sides to measure; bfloat16 always where it is native."""
+    if not _QUICK.value:
+        return _SIDES
+    native = [_BFLOAT16] if machine.peak_flops("bfloat16") else []
+    return list(dict.fromkeys([_GOOGLE, ours, *native]))
+
+
+def _print_header(gflop: float) -> None:
     print(machine.name())
     print(f"fib25 network, {gflop:.1f} GFLOP per field of view")
     print(
         f"{'engine':<11}{'arithmetic':<16}{'batch':>5}{'ms/FOV':>9}"
         f"{'speed-up':>9}{'TFLOP/s':>9}{'of peak':>9}{'error':>10}"
     )
-    keep = pathlib.Path(tempfile.mkdtemp()) / "int8.npz"
-    for batch in (1, 4):
-        sides = _sides(shown, network, samples, batch, keep)
-        _measure(sides, images, seed, 5 if _QUICK.value else 15)
-        google = statistics.median(sides[_GOOGLE].times)
-        for (name, dtype), side in sides.items():
-            median = statistics.median(side.times)
-            rate = gflop * 1e9 / (median * 1e-3)
-            peak = machine.peak_flops(dtype.split("_")[0].split("x")[0])
-            share = f"{100 * rate / peak:7.0f} %" if peak else "        -"
-            print(
-                f"{name:<11}{dtype:<16}{batch:>5}{median:>9.1f}"
-                f"{google / median:>9.2f}{rate / 1e12:>9.3f}{share}"
-                f"{side.error:>10.1e}"
-            )
-            if (name, dtype) == ours:
-                result[f"fov_speedup_batch{batch}"] = round(google / median, 2)
-                result[f"ms_batch{batch}"] = round(median, 1)
-                result["error"] = side.error
-                result["peak_share"] = round(rate / peak, 3) if peak else None
-        bf16 = sides.get(_BFLOAT16)
-        peak = machine.peak_flops("bfloat16")
-        result["bf16_peak_share"] = None
-        if bf16 and peak:
-            rate = gflop * 1e9 / (statistics.median(bf16.times) * 1e-3)
-            result["bf16_peak_share"] = round(rate / peak, 3)
-    shutil.rmtree(keep.parent)
+
+
+def _print(
+    key: tuple[str, str], side: Side, google: float, gflop: float
+) -> None:
+    share = side.peak_share(gflop)
+    print(
+        f"{key[0]:<11}{key[1]:<16}{side.engine.batch_size:>5}"
+        f"{side.milliseconds:>9.1f}{google / side.milliseconds:>9.2f}"
+        f"{gflop / side.milliseconds:>9.3f}"
+        + (f"{100 * share:7.0f} %" if share else "        -")
+        + f"{side.error:>10.1e}",
+        flush=True,
+    )
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    fib25.require()
+    network = model.load(fib25.CHECKPOINT)
+    image, request = volume.open(fib25.IMAGE), request_lib.parse(fib25.REQUEST)
+
+    def samples() -> tuple[list[np.ndarray], np.ndarray]:
+        return calibration.samples(image, network.view, request)
+
+    images, seed = samples()
+    gflop = _gflop(network)
+    ours = engine_lib.resolve("auto", "auto")
+    result: dict[str, object] = {"machine": machine.name(), "ours": ours[1]}
+    _print_header(gflop)
+    with tempfile.TemporaryDirectory() as folder:
+        keep = pathlib.Path(folder) / "int8.npz"
+        for batch in (1, 4):
+            sides = _sides(_shown(ours), network, samples, batch, keep)
+            _measure(sides, images, seed, 5 if _QUICK.value else 15)
+            google = sides[_GOOGLE].milliseconds
+            for key, side in sides.items():
+                _print(key, side, google, gflop)
+            mine, native = sides[ours], sides.get(_BFLOAT16)
+            speedup = round(google / mine.milliseconds, 2)
+            result[f"fov_speedup_batch{batch}"] = speedup
+            result[f"ms_batch{batch}"] = round(mine.milliseconds, 1)
+            result["error"] = mine.error
+            result["peak_share"] = mine.peak_share(gflop)
+            result["bf16_peak_share"] = native and native.peak_share(gflop)
     print(json.dumps(result))
 
 

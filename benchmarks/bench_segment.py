@@ -2,33 +2,40 @@
 
     python benchmarks/bench_segment.py [--quick]
 
-Google's way: one field of view at a time through the float32 TensorFlow graph.
-Ours: `run_inference` with its defaults. Both segment the 80^3 crop of FIB-25
-that shared/golden describes, set-up (compiling, calibrating) not counted.
+Google's way: one field of view at a time through its float32 graph
+(google_ffn.py). Ours: `run_inference` with its defaults. Both segment the
+80^3 crop of FIB-25 that shared/golden describes, in turns, --rounds times; the
+median counts, set-up (compiling, calibrating) does not.
 
-Then the scores: ours and float32 over the whole 250^3 volume, against the
-truth; over the crop with --quick, which takes 64^3 to stay under a minute.
-The whole-volume segmentations are kept in --work_dir and go on where they
-were; float32 takes hours on two cores without AMX.
+Then the scores: float32, ours, and the other --whole_volume_dtypes, over the
+whole 250^3 volume against the truth. These segmentations are kept in
+--work_dir and go on where they were; float32 takes more than an hour on two
+cores. Last, ours on a phantom, to see how hard that is.
+
+With --quick: 56^3 voxels, once, scored there, and nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import json
 import pathlib
 import shutil
+import statistics
 
 from absl import app, flags
 import fib25
+import google_ffn
 import machine
 
-from ffn_tf import evaluate, evaluation, run_inference
+from ffn_tf import evaluate, evaluation, phantom, volume
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import runner, subvolume, timing
 
 _QUICK = flags.DEFINE_bool("quick", False, "Under a minute: a smaller crop.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Of the crop.", lower_bound=1)
 _WORK_DIR = flags.DEFINE_string(
     "work_dir", "out/bench_segment", "Segmentations are kept here."
 )
@@ -39,119 +46,172 @@ _DTYPES = flags.DEFINE_list(
     "the default.",
 )
 
+Side = tuple[str, str]  # Engine and arithmetic.
+_GOOGLE = ("google/ffn", "float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What is segmented: addresses, and the part of them."""
+
+    name: str
+    image: str
+    truth: str
+    box: volume.Box | None
+
 
 @dataclasses.dataclass(frozen=True)
 class Row:
     """One segmentation and what it scored."""
 
-    region: str
-    engine: str
-    compute_dtype: str
-    steps: int
-    seconds: float
-    rate: float
-    host_share: float
+    data: str
+    side: Side
+    took: timing.Timing
     segments: int
     scores: evaluation.Comparison
 
     @property
+    def host_share(self) -> float:
+        return 1 - self.took.network_seconds / self.took.seconds
+
+    @property
     def voi(self) -> float:
         both = self.scores.both
-        assert both is not None
-        return both.voi_split + both.voi_merge
+        return both.voi_split + both.voi_merge if both else float("nan")
 
 
-def _segment(
-    region: str, box: str, engine: str, compute_dtype: str, keep: bool
-) -> Row:
-    folder = (
-        pathlib.Path(_WORK_DIR.value) / f"{region}-{engine}-{compute_dtype}"
+def _segment(data: Data, side: Side, keep: bool = False) -> Row:
+    """Segments and scores; `keep` goes on where an earlier call was."""
+    folder = pathlib.Path(_WORK_DIR.value) / "-".join(
+        [data.name, side[0].replace("/", "_"), side[1]]
     )
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)
     request = dataclasses.replace(
         request_lib.parse(pathlib.Path(fib25.REQUEST)),
-        image=fib25.IMAGE,
+        image=data.image,
         model_checkpoint=fib25.CHECKPOINT,
         segmentation_output_dir=str(folder),
         checkpoint_interval=120 if keep else 0,
     )
-    summary = run_inference.run(
+    box = request_lib.format_bounding_box(data.box) if data.box else ""
+    engine, compute_dtype = side
+    made: engine_lib.Engine | None = None
+    if side == _GOOGLE:
+        engine, made = "tensorflow", google_ffn.GoogleGraph(fib25.CHECKPOINT, 1)
+    runner.Run(
         request,
         runner.RunOptions(
             bounding_box=box, engine=engine, compute_dtype=compute_dtype
         ),
-    )
+    ).execute(made)
     scores = evaluate.run(
         evaluate.Options(
             segmentation=str(folder),
-            truth=fib25.TRUTH,
-            image=fib25.IMAGE,
+            truth=data.truth,
+            image=data.image,
             output_dir=str(folder / "scores"),
         )
     )
-    took = timing.read(folder)
     (path,) = subvolume.find(folder).values()
-    result = subvolume.load(path)
-    return Row(
-        region,
-        summary.engine,
-        summary.compute_dtype,
-        result.counters["steps"],
-        took.seconds,
-        took.steps / took.seconds,
-        1 - took.network_seconds / took.seconds,
-        len(result.origins),
-        scores,
+    segments = len(subvolume.load(path).origins)
+    return Row(data.name, side, timing.read(folder), segments, scores)
+
+
+def _print_header() -> None:
+    print(machine.name())
+    print(
+        f"{'data':<8}{'engine':<11}{'arithmetic':<15}{'calls':>7}{'s':>8}"
+        f"{'FOVs/s':>8}{'host %':>7}{'segments':>9}{'coverage':>10}"
+        f"{'split':>7}{'merge':>7}{'ARAND':>8}"
     )
 
 
 def _print(row: Row) -> None:
-    both = row.scores.both
-    assert both is not None
+    both, took = row.scores.both, row.took
+    scores = f"{row.scores.coverage:>10.4f}"
+    if both:
+        scores += (
+            f"{both.voi_split:>7.3f}{both.voi_merge:>7.3f}"
+            f"{both.adapted_rand_error:>8.4f}"
+        )
     print(
-        f"{row.region:<8}{row.engine:<11}{row.compute_dtype:<15}"
-        f"{row.steps:>7}{row.seconds:>8.1f}{row.rate:>8.1f}"
-        f"{100 * row.host_share:>7.1f}{row.segments:>9}"
-        f"{row.scores.coverage:>10.4f}{both.voi_split:>7.3f}"
-        f"{both.voi_merge:>7.3f}{both.adapted_rand_error:>8.4f}",
+        f"{row.data:<8}{row.side[0]:<11}{row.side[1]:<15}"
+        f"{took.steps:>7}{took.seconds:>8.1f}{took.steps / took.seconds:>8.1f}"
+        f"{100 * row.host_share:>7.1f}{row.segments:>9}{scores}",
         flush=True,
     )
+
+
+def _median(rows: list[Row], value: Callable[[Row], float]) -> float:
+    return statistics.median(value(row) for row in rows)
+
+
+def _crop(size: int) -> Data:
+    box = volume.Box.from_size((60, 60, 60), (size,) * 3)
+    return Data(f"crop{size}", fib25.IMAGE, fib25.TRUTH, box)
+
+
+def _phantom(size: int) -> Data:
+    """A phantom sampled as FIB-25 is; made anew if it is there."""
+    folder = pathlib.Path(_WORK_DIR.value) / "phantom"
+    shutil.rmtree(folder, ignore_errors=True)
+    phantom.write(phantom.Options(seed=1, size_zyx=(size,) * 3), folder)
+    return Data(
+        "phantom", f"{folder}/image.zarr", f"{folder}/labels.zarr", None
+    )
+
+
+def _in_turns(data: Data, ours: Side, rounds: int) -> dict[str, object]:
+    """Google's way and ours, `rounds` times: the JSON line's part."""
+    google, mine = [], []
+    for _ in range(rounds):
+        google.append(_segment(data, _GOOGLE))
+        _print(google[-1])
+        mine.append(_segment(data, ours))
+        _print(mine[-1])
+    return {
+        "data": data.name,
+        "segment_speedup": round(
+            _median(google, lambda row: row.took.seconds)
+            / _median(mine, lambda row: row.took.seconds),
+            2,
+        ),
+        "host_share": round(_median(mine, lambda row: row.host_share), 4),
+        "voi_delta": round(mine[0].voi - google[0].voi, 4),
+    }
+
+
+def _whole(ours: Side) -> dict[str, object]:
+    """The whole volume and the phantom: the JSON line's part."""
+    data = Data("whole", fib25.IMAGE, fib25.TRUTH, None)
+    dtypes = dict.fromkeys(["float32", ours[1], *_DTYPES.value])
+    rows = {}
+    for dtype in dtypes:
+        rows[dtype] = _segment(data, (ours[0], dtype), keep=True)
+        _print(rows[dtype])
+    _print(_segment(_phantom(128), ours))
+    mine = rows[ours[1]]
+    return {
+        "voi_delta": round(mine.voi - rows["float32"].voi, 4),
+        "host_share": round(mine.host_share, 4),
+        "whole_calls": mine.took.steps,
+        "whole_seconds": round(mine.took.seconds, 1),
+        "whole_fovs_per_s": round(mine.took.steps / mine.took.seconds, 2),
+    }
 
 
 def main(argv: list[str]) -> None:
     del argv
     fib25.require()
     ours = engine_lib.resolve("auto", "auto")
-    size = 64 if _QUICK.value else 80
-    crop = f"start {{ x:60 y:60 z:60 }} size {{ x:{size} y:{size} z:{size} }}"
-    print(machine.name())
-    print(
-        f"{'region':<8}{'engine':<11}{'arithmetic':<15}{'calls':>7}{'s':>8}"
-        f"{'FOVs/s':>8}{'host %':>7}{'segments':>9}{'coverage':>10}"
-        f"{'split':>7}{'merge':>7}{'ARAND':>8}"
-    )
-    google = _segment(f"crop{size}", crop, "tensorflow", "float32", False)
-    _print(google)
-    mine = _segment(f"crop{size}", crop, *ours, False)
-    _print(mine)
-    result = {
-        "machine": machine.name(),
-        "ours": mine.compute_dtype,
-        "crop": size,
-        "segment_speedup": round(google.seconds / mine.seconds, 2),
-        "host_share": round(mine.host_share, 4),
-        "voi_delta": round(mine.voi - google.voi, 4),
-    }
-    if not _QUICK.value:
-        whole = [
-            _segment("whole", "", ours[0], dtype, True)
-            for dtype in ("float32", ours[1], *_DTYPES.value)
-        ]
-        for row in whole:
-            _print(row)
-        result["voi_delta"] = round(whole[1].voi - whole[0].voi, 4)
-        result["host_share"] = round(whole[1].host_share, 4)
+    _print_header()
+    result = {"machine": machine.name(), "ours": ours[1]}
+    if _QUICK.value:
+        result |= _in_turns(_crop(56), ours, 1)
+    else:
+        result |= _in_turns(_crop(80), ours, _ROUNDS.value)
+        result |= _whole(ours)
     print(json.dumps(result))
 
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDER = (
-    pathlib.Path(
-        os.environ.get("FFN_DATA_DIR", ROOT.parent / "shared" / "data")
-    )
-    / "fib25"
-)
+from ffn_tf.volume import dataset
+
+FOLDER = dataset.data_dir() / "fib25"
 IMAGE = f"{FOLDER}/grayscale_maps.h5:raw"
 TRUTH = f"{FOLDER}/groundtruth.h5:stack"
 CHECKPOINT = f"{FOLDER}/model/model.ckpt-27465036"

@@ -7,30 +7,27 @@ TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-import time
-
-from ffn_tf.model import tf1_checkpoint  # First: it quietens TensorFlow.
+from ffn_tf.inference import engine  # First: it quietens TensorFlow.
+from ffn_tf.model import tf1_checkpoint
 
 # isort: split
 import numpy as np
 import tensorflow as tf
 
 
-class GoogleGraph:
-    """The graph of a checkpoint; has what the benchmarks use of an engine."""
+class GoogleGraph(engine.Engine):
+    """The graph of a checkpoint of the fib25 network, as an engine."""
 
-    name = "tensorflow"
-    compute_dtype = "float32"
+    name = "google/ffn"
 
     def __init__(self, prefix: str, batch_size: int) -> None:
+        super().__init__("float32", batch_size, (33, 33, 33))
         self._layers = {
             name: [tf.constant(tensor) for tensor in pair]
             for name, pair in tf1_checkpoint.read(prefix).items()
         }
-        self.batch_size = batch_size
-        self.steps, self.seconds = 0, 0.0
-        self._step = tf.function(self._graph, reduce_retracing=True)
+        self._step = tf.function(self._graph)
+        self._warm_up()
 
     def _conv(self, name: str, net: tf.Tensor) -> tf.Tensor:
         weights, biases = self._layers[name]
@@ -46,15 +43,7 @@ class GoogleGraph:
             net += self._conv(f"conv{index}_b", first)
         return seed + self._conv("conv_lom", tf.nn.relu(net))
 
-    def predict(
-        self, images: Sequence[np.ndarray], seeds: Sequence[np.ndarray]
-    ) -> Sequence[np.ndarray]:
-        """Logits [z, y, x] of each field of view."""
-        start = time.perf_counter()
-        logits = self._step(
-            tf.constant(np.stack(images)[..., None]),
-            tf.constant(np.stack(seeds)[..., None]),
+    def _infer(self) -> np.ndarray:
+        return self._step(
+            tf.constant(self._image), tf.constant(self._seed)
         ).numpy()
-        self.seconds += time.perf_counter() - start
-        self.steps += len(images)
-        return logits[..., 0]

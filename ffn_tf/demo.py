@@ -18,8 +18,6 @@ from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import runner
 from ffn_tf.volume import dataset
 
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
-
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -28,8 +26,8 @@ class Options:
     output_dir: str = program.option("out/demo", help="Folder of the results.")
     data_dir: str = program.option(
         "",
-        help="Folder that holds fib25/. Empty: $FFN_DATA_DIR, ../shared/data "
-        "or ./data, whichever has it first.",
+        help="Folder that holds fib25/. Empty: $FFN_DATA_DIR, else ./data or "
+        "../shared/data.",
     )
     size_zyx: tuple[int, int, int] = program.option(
         (96, 96, 96), help="Size of the crop, z,y,x."
@@ -42,23 +40,17 @@ def find_data(data_dir: str) -> pathlib.Path:
     Raises:
       FileNotFoundError: it is nowhere, with how to get it.
     """
-    candidates = (
-        [pathlib.Path(data_dir)]
-        if data_dir
-        else [dataset.data_dir(), _ROOT / "data"]
-    )
-    for candidate in candidates:
-        folder = candidate / "fib25"
-        if (folder / "grayscale_maps.h5").exists():
-            return folder
-    looked = " or ".join(str(candidate / "fib25") for candidate in candidates)
-    raise FileNotFoundError(
-        f"The demo runs on real data (FlyEM's FIB-25 crop and Google's "
-        f"network, 22 MB), which is not in {looked}. Fetch it with\n\n"
-        f"    .venv/bin/python third_party/fetch.py fib25\n\n"
-        f"(needs the internet), or set FFN_DATA_DIR to the folder that holds "
-        f"fib25/, then run `make demo` again."
-    )
+    root = pathlib.Path(data_dir) if data_dir else dataset.data_dir()
+    folder = root / "fib25"
+    if not (folder / "grayscale_maps.h5").exists():
+        raise FileNotFoundError(
+            f"The demo runs on real data (FlyEM's FIB-25 crop and Google's "
+            f"network, 22 MB), which is not in {folder}. Fetch it with\n\n"
+            f"    .venv/bin/python third_party/fetch.py fib25\n\n"
+            f"(needs the internet), or set FFN_DATA_DIR to the folder that "
+            f"holds fib25/, then run `make demo` again."
+        )
+    return folder
 
 
 def run(options: Options) -> evaluation.Comparison:
@@ -89,14 +81,9 @@ def run(options: Options) -> evaluation.Comparison:
             options.size_zyx,
         )
     print(f"Segmenting {crop} of {image} ...")
-    z, y, x = crop.start
-    depth, height, width = crop.size
     summary = run_inference.run(
         request,
-        runner.RunOptions(
-            bounding_box=f"start {{ x:{x} y:{y} z:{z} }} "
-            f"size {{ x:{width} y:{height} z:{depth} }}"
-        ),
+        runner.RunOptions(bounding_box=request_lib.format_bounding_box(crop)),
     )
     if summary.timing.steps:
         print(run_inference.describe(summary))

@@ -23,7 +23,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pathlib
 
 from ffn_tf import evaluation, program, volume
 from ffn_tf.evaluation import matching, picture, report, slices
@@ -92,20 +91,11 @@ def run(options: Options) -> evaluation.Comparison:
 
 def _open_segmentation(address: str) -> volume.Volume:
     """The volume at an address, or of a result of run_inference."""
-    path = pathlib.Path(address.removesuffix(":segmentation"))
-    # The name of a seg-*.npz says where it lies; a plain array would not.
-    is_result = path.suffix == ".npz" and (
-        path.name.startswith("seg-") or str(path) == address
-    )
-    # run_inference and google/ffn write FOLDER/x/y/seg-*.npz.
-    is_folder = any(path.glob("seg-*.npz")) or any(path.glob("*/*/seg-*.npz"))
-    if not (is_result or is_folder):
-        return volume.open(address)
     from ffn_tf.inference import subvolume  # Only where it is needed.
 
-    opened = subvolume.open_folder(path)
-    opened.address = address
-    return opened
+    if subvolume.is_result(address):
+        return subvolume.open_result(address)
+    return volume.open(address)
 
 
 def main(argv: list[str]) -> None:

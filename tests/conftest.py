@@ -6,16 +6,14 @@ Tests that need the data skip where it is not.
 from __future__ import annotations
 
 from collections.abc import Callable
-import os
 import pathlib
 
 import numpy as np
 import pytest
 
-_ROOT = pathlib.Path(__file__).parent.parent
-_DATA = pathlib.Path(
-    os.environ.get("FFN_DATA_DIR", _ROOT.parent / "shared" / "data")
-)
+from ffn_tf.volume import dataset
+
+_DATA = dataset.data_dir()
 
 
 @pytest.fixture(scope="session")

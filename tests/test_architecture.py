@@ -128,9 +128,7 @@ def room_of(name: str) -> str | None:
 
 
 def is_program(name: str, modules: Modules) -> bool:
-    """True for the modules beside the rooms, and a room's `__main__`."""
-    if name.endswith(".__main__"):
-        return True
+    """True for the modules beside the rooms."""
     is_folder = any(other.startswith(f"{name}.") for other in modules)
     return name.count(".") == 1 and not is_folder and room_of(name) is None
 
@@ -394,8 +392,6 @@ def test_stray_flag_is_seen() -> None:
     source = "program.define_flags(Options)"
     assert stray_flags(parsed(ffn_tf__model__fov=source))
     assert not stray_flags(parsed(ffn_tf__train=source))
-    main = {"ffn_tf.phantom.__main__": ast.parse(source)}
-    assert not stray_flags(main)
 
 
 def test_unknown_room_is_seen() -> None:

@@ -80,9 +80,9 @@ class Reader:
             io.BytesIO(self.raw(key)), allow_pickle=False
         )
 
-    def text(self, key: str, default: str) -> str:
+    def text(self, key: str, default: str | None = None) -> str:
         """A member that is one string, or `default` if there is none."""
-        if key not in self:
+        if default is not None and key not in self:
             return default
         value: Any = self.array(key).item()
         return value.decode() if isinstance(value, bytes) else str(value)

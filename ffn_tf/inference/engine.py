@@ -2,18 +2,19 @@
 
     engine.predict(images, seeds) -> logits      all lists of [z, y, x] float32
 
-`--engine=auto` takes OpenVINO where it runs (x86 CPUs) and TensorFlow
-elsewhere; TensorFlow is the reference. `--compute_dtype=auto` takes the
+`--engine=auto` takes TensorFlow, the reference, where there is a GPU, and
+OpenVINO where there is none. `--compute_dtype=auto` takes the
 fastest arithmetic of this processor whose whole-volume scores stay within
 0.02 of float32's (docs/decisions/002-compute-dtype.md).
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 import importlib.util
 import pathlib
-from typing import Protocol
+import time
 
 import numpy as np
 
@@ -32,7 +33,7 @@ COMPUTE_DTYPES = (
 Samples = Callable[[], tuple[list[np.ndarray], np.ndarray]]
 
 
-class Engine(Protocol):
+class Engine(abc.ABC):
     """A compiled network.
 
     Attributes:
@@ -45,15 +46,41 @@ class Engine(Protocol):
     """
 
     name: str
-    compute_dtype: str
-    batch_size: int
-    steps: int
-    seconds: float
+
+    def __init__(
+        self, compute_dtype: str, batch_size: int, size_zyx: Sequence[int]
+    ) -> None:
+        self.compute_dtype = compute_dtype
+        self.batch_size = batch_size
+        # What `_infer` reads: [batch, z, y, x, 1] float32.
+        self._image = np.zeros((batch_size, *size_zyx, 1), np.float32)
+        self._seed = np.zeros_like(self._image)
+        self.steps, self.seconds = 0, 0.0
+
+    @abc.abstractmethod
+    def _infer(self) -> np.ndarray:
+        """Logits [batch, z, y, x, 1] of `_image` and `_seed`."""
+
+    def _warm_up(self) -> None:
+        """The first call compiles and allocates; it is not counted."""
+        self._infer()
 
     def predict(
         self, images: Sequence[np.ndarray], seeds: Sequence[np.ndarray]
-    ) -> Sequence[np.ndarray]:
-        """Logits [z, y, x] of up to `batch_size` fields of view."""
+    ) -> np.ndarray:
+        """Logits [n, z, y, x] of `n <= batch_size` fields of view.
+
+        The caller may write into them, and must have done with them before
+        the next call, which may use their memory.
+        """
+        start = time.perf_counter()
+        for index, (image, seed) in enumerate(zip(images, seeds, strict=True)):
+            self._image[index, ..., 0] = image
+            self._seed[index, ..., 0] = seed
+        logits = self._infer()
+        self.seconds += time.perf_counter() - start
+        self.steps += len(images)
+        return logits[: len(images), ..., 0]
 
 
 def resolve(name: str, compute_dtype: str) -> tuple[str, str]:
@@ -69,7 +96,8 @@ def resolve(name: str, compute_dtype: str) -> tuple[str, str]:
     """
     has_openvino = importlib.util.find_spec("openvino") is not None
     if name == "auto":
-        name = "openvino" if has_openvino else "tensorflow"
+        on_cpu = has_openvino and not _has_gpu()
+        name = "openvino" if on_cpu else "tensorflow"
     if name not in ("openvino", "tensorflow"):
         raise ValueError(
             f"Unknown engine {name!r}: expected auto, openvino or tensorflow."
@@ -89,6 +117,12 @@ def resolve(name: str, compute_dtype: str) -> tuple[str, str]:
             f"--engine={name}: expected auto or one of {list(known)}."
         )
     return name, compute_dtype
+
+
+def _has_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _fastest() -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import pathlib
-import time
 
 import numpy as np
 import openvino
@@ -21,7 +19,7 @@ def capabilities() -> list[str]:
     return openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(engine.Engine):
     """See engine.Engine; `compute_dtype` is one of engine.COMPUTE_DTYPES.
 
     Args:
@@ -45,9 +43,7 @@ class OpenVinoEngine:
         samples: engine.Samples | None,
         keep: pathlib.Path | None,
     ) -> None:
-        self.compute_dtype = compute_dtype
-        self.batch_size = batch_size
-        self.steps, self.seconds = 0, 0.0
+        super().__init__(compute_dtype, batch_size, network.view.size)
         emulate = "BF16" not in capabilities()
         quantised: list[quantisation.Quantised] = []
         if compute_dtype == "int8":
@@ -67,28 +63,15 @@ class OpenVinoEngine:
             },
         )
         self._request = compiled.create_infer_request()
-        shape = (batch_size, *network.view.size, 1)
-        self._image = np.zeros(shape, np.float32)
-        self._seed = np.zeros(shape, np.float32)
         self._inputs = [
             openvino.Tensor(self._image, shared_memory=True),
             openvino.Tensor(self._seed, shared_memory=True),
         ]
-        self.predict([self._image[0, ..., 0]], [self._seed[0, ..., 0]])
-        self.steps, self.seconds = 0, 0.0
+        self._warm_up()
 
-    def predict(
-        self, images: Sequence[np.ndarray], seeds: Sequence[np.ndarray]
-    ) -> Sequence[np.ndarray]:
-        start = time.perf_counter()
-        for index, (image, seed) in enumerate(zip(images, seeds)):
-            self._image[index, ..., 0] = image
-            self._seed[index, ..., 0] = seed
+    def _infer(self) -> np.ndarray:
         self._request.infer(self._inputs)
-        logits = self._request.get_output_tensor(0).data
-        self.seconds += time.perf_counter() - start
-        self.steps += len(images)
-        return logits[: len(images), ..., 0]
+        return self._request.get_output_tensor(0).data
 
 
 def _converted(network: model.ConvStack, batch_size: int) -> openvino.Model:

@@ -5,7 +5,8 @@
 How much is left is an estimate. A dense volume takes about 1.3 steps for each
 lattice cell of `deltas` that the field of view can be centred in (seen on
 FIB-25: 294 steps for 80^3 voxels, 25,709 for 250^3); and since seeds are tried
-in order through the volume, the share of seeds tried is a lower bound.
+in order through the volume, the share of seeds tried is a lower bound. Both
+count what earlier attempts at the same canvases did; the rate does not.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ def expected_steps(
     return max(1.0, _STEPS_PER_CELL * centres / cell)
 
 
+def note(text: str) -> None:
+    """A line about what takes a while."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Progress:
     """One line on standard error, by the second (by the minute in a log).
 
@@ -47,11 +53,11 @@ class Progress:
         self._interval = 1.0 if self._is_terminal else 60.0
         self._num_canvases = num_canvases
         self._expected = steps
-        self._done = self._segments = self._voxels = 0
+        self._done = self._steps = self._segments = self._voxels = 0
         self._start = self._shown = time.monotonic()
 
     def update(self, canvases: list[canvas_lib.Canvas], steps: int) -> None:
-        """Shows `canvases`, which are in flight, after `steps` calls."""
+        """Shows `canvases`, which are in flight, after `steps` calls now."""
         now = time.monotonic()
         if now - self._shown < self._interval:
             return
@@ -59,18 +65,20 @@ class Progress:
         tried = self._done + sum(
             canvas.next_seed / max(len(canvas.seeds), 1) for canvas in canvases
         )
+        ever = self._steps + sum(c.counters["steps"] for c in canvases)
         share = max(
-            min(steps / self._expected, 0.99), tried / self._num_canvases
+            min(ever / self._expected, 0.99), tried / self._num_canvases
         )
         segments = self._segments + sum(len(c.origins) for c in canvases)
         voxels = self._voxels + sum(
             c.counters["voxels-segmented"] for c in canvases
         )
         gone = now - self._start
+        left = (ever / share - ever) * gone / max(steps, 1)
         line = (
             f"{100 * share:3.0f} %  {steps / gone:.1f} FOVs/s  "
             f"{voxels / 1e6:.2f} Mvx in {segments} segments  "
-            f"{_clock(gone)} gone, {_clock(gone * (1 / share - 1))} left"
+            f"{_clock(gone)} gone, {_clock(left)} left"
         )
         end = "\r" if self._is_terminal else "\n"
         print(line.ljust(78), end=end, file=sys.stderr, flush=True)
@@ -78,6 +86,7 @@ class Progress:
     def finished(self, canvas: canvas_lib.Canvas) -> None:
         """Moves a canvas from those in flight to those done."""
         self._done += 1
+        self._steps += canvas.counters["steps"]
         self._segments += len(canvas.origins)
         self._voxels += canvas.counters["voxels-segmented"]
 

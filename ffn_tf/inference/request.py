@@ -211,6 +211,16 @@ def parse_bounding_box(text: str) -> volume.Box:
     return volume.Box.from_size(_zyx(message.start), size)
 
 
+def format_bounding_box(box: volume.Box) -> str:
+    """The text that `parse_bounding_box` reads."""
+    z, y, x = box.start
+    depth, height, width = box.size
+    return (
+        f"start {{ x: {x} y: {y} z: {z} }} "
+        f"size {{ x: {width} y: {height} z: {depth} }}"
+    )
+
+
 def check_supported(message: Any, source: str) -> None:
     """Refuses an InferenceRequest message that asks for what we do not do.
 

@@ -6,12 +6,15 @@ runs must say the same, and then skip what is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+import contextlib
+import fcntl
 import json
+import os
 import pathlib
 from typing import Any
 
-from ffn_tf import volume
+from ffn_tf import program, volume
 from ffn_tf.inference import subvolume
 from ffn_tf.volume import files
 
@@ -28,6 +31,35 @@ class Results:
         self.path = path
         self._run_json = path / "run.json"
         self._written = json.dumps(fingerprint, indent=1, sort_keys=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the folder, and keeps other processes out of it.
+
+        The lock is the system's (flock): it ends with the process, however
+        that ends. Some network file systems have none.
+
+        Raises:
+          BlockingIOError: another process works in the folder.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(
+                    f"Another process is segmenting into {self.path}. Wait "
+                    f"for it, or use another folder."
+                ) from error
+            except OSError as error:
+                program.warn(
+                    f"{self.path} cannot be locked ({error.strerror}): see "
+                    f"that no second run writes there."
+                )
+            yield
+        finally:
+            os.close(folder)
 
     def settle(self) -> None:
         """Writes run.json, if it is not there; see `check`."""
@@ -77,19 +109,13 @@ class Results:
         path = subvolume.path_for(self.path, box.start)
         if not path.exists():
             return False
-        self.check_size(
-            box, subvolume.load_provenance(path).get("size_zyx", ())
-        )
-        return True
-
-    def check_size(self, box: volume.Box, found: Sequence[int]) -> None:
-        """Files are named by their corner alone."""
-        if tuple(found) != box.size:
+        found = tuple(subvolume.load_provenance(path).get("size_zyx", ()))
+        if found != box.size:  # Files are named by their corner alone.
             raise ValueError(
-                f"{self.path} holds a subvolume of size_zyx {tuple(found)} "
-                f"at {box.start} (zyx), where this run has one of size_zyx "
-                f"{box.size}. Use another folder."
+                f"{path} is a subvolume of size_zyx {found}, where this run "
+                f"has one of size_zyx {box.size}. Use another folder."
             )
+        return True
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

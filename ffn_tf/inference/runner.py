@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import dataclasses
-import json
 import pathlib
 import shutil
 import time
@@ -30,12 +29,14 @@ import numpy as np
 
 from ffn_tf import model, program, volume
 from ffn_tf.inference import (
-    archive,
     calibration,
+    extent,
     geometry,
+    intensity,
     results,
     scheduler,
     seeds,
+    states,
     subvolume,
 )
 from ffn_tf.inference import canvas as canvas_lib
@@ -43,7 +44,6 @@ from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import timing as timing_lib
-from ffn_tf.volume import files, grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,48 +125,20 @@ class Run:
         geometry.check_architecture(request, self.network)
         seeds.check_arguments(request.seed_policy, request.seed_policy_args)
         self.deltas = geometry.deltas(request, self.network.view)
-        self.box = self._asked()
-        self.boxes = self._subvolumes()
+        self.box = extent.asked(self.image, options.bounding_box)
+        subvolume.path_for(self.folder, self.box.start)  # It has a name.
+        self.boxes = extent.subvolumes(
+            self.box,
+            options.subvolume_zyx,
+            options.overlap_zyx,
+            self.network.view,
+        )
         self.results = results.Results(self.folder, self._fingerprint())
         self.results.check()
         self.todo = [box for box in self.boxes if not self.results.is_done(box)]
         self._check_room()
 
     # -- (1) plan ------------------------------------------------------------
-
-    def _asked(self) -> volume.Box:
-        """The bounding box, clipped to the volume."""
-        domain = self.image.domain
-        if not self.options.bounding_box:
-            return domain
-        asked = request_lib.parse_bounding_box(self.options.bounding_box)
-        box = asked.clipped(domain)
-        if box.is_empty:
-            raise ValueError(
-                f"The bounding box {asked} does not meet the volume "
-                f"{self.request.image}, which has {domain}."
-            )
-        return box
-
-    def _subvolumes(self) -> tuple[volume.Box, ...]:
-        size = self.network.view.size
-        subvolume.path_for(self.folder, self.box.start)  # It has a name.
-        boxes = tuple(
-            grid.tile(
-                self.box,
-                self.options.subvolume_zyx,
-                overlap=self.options.overlap_zyx,
-            )
-        )
-        for tile in boxes:
-            if any(n < m for n, m in zip(tile.size, size)):
-                raise ValueError(
-                    f"The subvolume {tile} is smaller than the network's "
-                    f"field of view, size_zyx {size}, so it has no position "
-                    f"to segment from. Ask for a bounding box (or "
-                    f"--subvolume_zyx) of at least that size."
-                )
-        return boxes
 
     def _check_room(self) -> None:
         """Unfinished work must fit: a state and a result, uncompressed."""
@@ -216,15 +188,24 @@ class Run:
 
     # -- (3) segment ---------------------------------------------------------
 
-    def execute(self) -> Summary:
-        """Segments what is missing; the results are files in the folder."""
-        self.results.settle()
+    def execute(self, engine: engine_lib.Engine | None = None) -> Summary:
+        """Segments what is missing; the results are files in the folder.
+
+        Args:
+          engine: predicts instead of the one that the options ask for.
+        """
+        with self.results.locked(), self.image:
+            self.results.settle()
+            return self._executed(engine)
+
+    def _executed(self, engine: engine_lib.Engine | None) -> Summary:
         todo = self.todo
         segments = voxels = 0
         timing = timing_lib.Timing()
         if todo:
+            self._warn()
             clock = timing_lib.Clock(self.folder)
-            engine = self._engine()
+            engine = engine or self._engine()
             clock.start(engine)
             expected = progress_lib.expected_steps(
                 todo, self.network.view, self.deltas
@@ -249,7 +230,19 @@ class Run:
             voxels=voxels,
         )
 
+    def _warn(self) -> None:
+        doubt = intensity.doubt(
+            intensity.samples(self.image, self.network.view.size),
+            self.request.image_mean,
+            self.request.image_stddev,
+        )
+        if doubt:
+            program.warn(doubt)
+
     def _engine(self) -> engine_lib.Engine:
+        progress_lib.note(
+            f"Preparing the network for {self.engine} {self.compute_dtype} ..."
+        )
         return engine_lib.create(
             self.network,
             self.engine,
@@ -257,18 +250,9 @@ class Run:
             # A batch that canvases cannot fill would be padded.
             min(self.request.batch_size, len(self.todo)),
             lambda: calibration.samples(
-                self.image,
-                self.network.view,
-                self._normalised,
-                self.request.options,
+                self.image, self.network.view, self.request
             ),
             self.folder / "int8.npz",
-        )
-
-    def _normalised(self, image: np.ndarray) -> np.ndarray:
-        mean, stddev = self.request.image_mean, self.request.image_stddev
-        return (image.astype(np.float32) - np.float32(mean)) / np.float32(
-            stddev
         )
 
     def _segmented(
@@ -286,7 +270,7 @@ class Run:
             interval = self.request.checkpoint_interval
             if interval and time.monotonic() - saved_at >= interval:
                 for canvas in canvases:
-                    self._save_state(canvas)
+                    states.save(self.folder, canvas)
                 clock.save()
                 saved_at = time.monotonic()
 
@@ -306,16 +290,13 @@ class Run:
                 f"{box}, first at zyx {z, y, x}. Fill such voxels (with the "
                 f"mean, say) before segmenting."
             )
-        image = self._normalised(raw)
-        path = subvolume.path_for(self.folder, box.start, "cpoint")
-        for unfinished in (path, path.with_suffix(".npz")):
-            files.remove_leftovers(unfinished)
-        if path.exists():
+        image = intensity.normalised(
+            raw, self.request.image_mean, self.request.image_stddev
+        )
+        states.tidy(self.folder, box.start)
+        if states.path_for(self.folder, box.start).exists():
             canvas = self._new_canvas(box, image, np.zeros((0, 3), np.int64))
-            with archive.read(path) as state:
-                arrays = {k: state.array(k) for k in _STATE_ARRAYS}
-                self.results.check_size(box, arrays["segmentation"].shape)
-                canvas.restore(arrays, json.loads(state.text("state", "{}")))
+            states.restore(self.folder, canvas)
             return canvas
         positions = seeds.find(
             self.request.seed_policy,
@@ -338,11 +319,6 @@ class Run:
             corner_zyx=box.start,
         )
 
-    def _save_state(self, canvas: canvas_lib.Canvas) -> None:
-        arrays, values = canvas.state()
-        path = subvolume.path_for(self.folder, canvas.corner_zyx, "cpoint")
-        archive.write(path, {**arrays, "state": np.array(json.dumps(values))})
-
     def _save(self, canvas: canvas_lib.Canvas) -> None:
         box = volume.Box.from_size(canvas.corner_zyx, canvas.image.shape)
         subvolume.save(
@@ -362,8 +338,7 @@ class Run:
                 {**self._provenance(), "size_zyx": box.size},
             ),
         )
-        state = subvolume.path_for(self.folder, box.start, "cpoint")
-        state.unlink(missing_ok=True)
+        states.remove(self.folder, box.start)
 
     def _provenance(self) -> dict[str, Any]:
         return {
@@ -372,6 +347,3 @@ class Run:
             "code": program.describe_code(),
             "voxel_size_nm": self.image.voxel_size_nm,
         }
-
-
-_STATE_ARRAYS = ("segmentation", "seeds", "hull")

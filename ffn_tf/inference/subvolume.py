@@ -196,13 +196,28 @@ def load_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
         return json.loads(file.text("provenance", "{}"))
 
 
-def open_folder(path: str | os.PathLike[str]) -> volume.Volume:
+def is_result(address: str) -> bool:
+    """True for a folder of results, or one file of them, not a volume's.
+
+    google/ffn's published results are files of other names.
+    """
+    path = pathlib.Path(address.removesuffix(":segmentation"))
+    if any(path.glob("seg-*.npz")) or any(path.glob("*/*/seg-*.npz")):
+        return True
+    # The name of a seg-*.npz says where it lies; a plain array would not.
+    return path.suffix == ".npz" and (
+        path.name.startswith("seg-") or str(path) == address
+    )
+
+
+def open_result(address: str) -> volume.Volume:
     """The one subvolume of a folder, or a subvolume file, as a volume.
 
     Raises:
       FileNotFoundError: no subvolume there.
       ValueError: several: their ids must be reconciled first.
     """
+    path = pathlib.Path(address.removesuffix(":segmentation"))
     if os.path.isdir(path):
         found = list(find(path).values())
         if not found:
@@ -220,8 +235,9 @@ def open_folder(path: str | os.PathLike[str]) -> volume.Volume:
         result.segmentation,
         voxel_size_nm=result.provenance.get("voxel_size_nm", (1, 1, 1)),
         start=result.box.start,
-    )
-    return opened.described(kind="segmentation")
+    ).described(kind="segmentation")
+    opened.address = address
+    return opened
 
 
 def _narrowed(labels: np.ndarray) -> np.ndarray:

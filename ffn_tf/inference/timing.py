@@ -41,11 +41,20 @@ class Timing:
 
 
 def read(folder: str | pathlib.Path) -> Timing:
-    """The time that the results in `folder` took, over all attempts."""
+    """The time that the results in `folder` took, over all attempts.
+
+    Raises:
+      ValueError: a damaged file.
+    """
     path = pathlib.Path(folder) / "timing.json"
     if not path.exists():
         return Timing()
-    return Timing(**json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Timing(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}). Delete it: only the times are lost."
+        ) from error
 
 
 class Clock:

@@ -19,7 +19,7 @@ How it is made, in the order in which it happens:
   (6) voxels           sections, noise: voxels
   (7) skeletons, files centre lines and types; files
 
-`python -m ffn_tf.phantom` writes one, or draws one beside a real volume.
+`python -m ffn_tf.make_phantom` writes one, or draws one beside a real volume.
 """
 
 from ffn_tf.phantom.files import write

@@ -36,7 +36,7 @@ def write(
     """
     folder = pathlib.Path(output_dir)
     made_by = {
-        "program": "ffn_tf.phantom",
+        "program": "ffn_tf.make_phantom",
         "code": program.describe_code(),
         "options": dataclasses.asdict(options),
     }

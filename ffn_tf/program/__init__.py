@@ -1,6 +1,6 @@
 """What every program shares: flags made from options, errors, provenance."""
 
-from ffn_tf.program.launch import finish, start
+from ffn_tf.program.launch import finish, start, warn
 from ffn_tf.program.options import (
     define_flags,
     from_flags,
@@ -18,4 +18,5 @@ __all__ = [
     "given_flags",
     "option",
     "start",
+    "warn",
 ]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import os
+import pathlib
 import sys
+import sysconfig
+import traceback
 
 from absl import app
 
 # What our own checks raise for input that cannot work. Anything else is a
 # defect of ours and keeps its traceback.
 INPUT_ERRORS = (ValueError, OSError, NotImplementedError)
+_LIBRARIES = pathlib.Path(sysconfig.get_path("platlib"))
 
 
 def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
@@ -32,10 +36,23 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
         except INPUT_ERRORS as error:
             if os.environ.get("FFN_TRACEBACK"):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {error}{_hint(error)}", file=sys.stderr)
             sys.exit(1)
 
     app.run(checked)
+
+
+def _hint(error: BaseException) -> str:
+    """How to see more of an error that no check of ours has raised."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    if _LIBRARIES not in pathlib.Path(last.filename).parents:
+        return ""
+    return f" ({type(error).__name__}; FFN_TRACEBACK=1 shows where)"
+
+
+def warn(doubt: str) -> None:
+    """Says on standard error what may be wrong, and goes on."""
+    print(f"warning: {doubt}", file=sys.stderr, flush=True)
 
 
 def finish(wrote: str, next_command: str = "") -> None:

@@ -14,8 +14,9 @@
 
 `voxel_size_nm` and `kind` may be left out where the volume knows them; where
 both say something, they must agree. `${NAME}` in an address is an
-environment variable; FFN_DATA_DIR, where unset, is `../shared/data` beside
-the checkout. Regions are in voxels of the volumes.
+environment variable; FFN_DATA_DIR, where unset, is `data` in the checkout
+(where third_party/fetch.py puts things) or `../shared/data` beside it. Regions
+are in voxels of the volumes.
 """
 
 from __future__ import annotations
@@ -42,8 +43,13 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def data_dir() -> pathlib.Path:
-    """Where the real data is, if it is there: $FFN_DATA_DIR or the default."""
-    default = _ROOT.parent / "shared" / "data"
+    """Where the real data is: $FFN_DATA_DIR, ./data or ../shared/data.
+
+    The last if none of them is there.
+    """
+    fetched = _ROOT / "data"
+    shared = _ROOT.parent / "shared" / "data"
+    default = fetched if fetched.exists() else shared
     return pathlib.Path(os.environ.get("FFN_DATA_DIR") or default)
 
 

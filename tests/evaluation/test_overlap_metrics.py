@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import pathlib
 
 import hypothesis
 from hypothesis import strategies as st
@@ -15,10 +13,7 @@ import skimage.metrics
 from ffn_tf import evaluation, volume
 from ffn_tf.evaluation import overlap_metrics
 
-REPOSITORY = pathlib.Path(__file__).parents[2]
-DATA = pathlib.Path(
-    os.environ.get("FFN_DATA_DIR", REPOSITORY.parent / "shared" / "data")
-)
+DATA = volume.dataset.data_dir()
 TRUTH = DATA / "fib25" / "groundtruth.h5"
 PUBLISHED = DATA / "fib25" / "sample-training2.npz"
 GOLDEN = DATA.parent / "golden" / "metrics.json"

@@ -10,6 +10,9 @@ import pytest
 from ffn_tf import model
 from ffn_tf.inference import engine as engine_lib
 
+# isort: split
+import tensorflow as tf
+
 BOTH = ("tensorflow", "openvino")
 VIEW = model.FieldOfView((9, 9, 9), (2, 2, 2))
 
@@ -240,6 +243,12 @@ def test_auto_takes_openvino_where_it_is():
 def test_resolve_refuses(name, compute_dtype, message):
     with pytest.raises(ValueError, match=message):
         engine_lib.resolve(name, compute_dtype)
+
+
+def test_auto_takes_tensorflow_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [kind])
+    assert engine_lib.resolve("auto", "auto") == ("tensorflow", "float32")
+    assert engine_lib.resolve("openvino", "auto")[0] == "openvino"
 
 
 def test_without_openvino(make, monkeypatch):

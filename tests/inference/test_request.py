@@ -1,7 +1,6 @@
 """Requests: google/ffn's text, our value, google/ffn's bytes, and back."""
 
 import dataclasses
-import os
 import pathlib
 
 import hypothesis
@@ -13,8 +12,7 @@ from ffn_tf import volume
 from ffn_tf.inference import protos
 from ffn_tf.inference import request as request_lib
 
-ROOT = pathlib.Path(__file__).parents[2]
-DATA = pathlib.Path(os.environ.get("FFN_DATA_DIR", ROOT / "../shared/data"))
+DATA = volume.dataset.data_dir()
 PUBLISHED = DATA / "fib25/inference_training_sample2.pbtxt"
 
 TEXT = """
@@ -374,6 +372,12 @@ def test_bounding_box_is_turned_to_zyx() -> None:
         "start { x: 1 y: 2 z: 3 } size { x: 4 y: 5 z: 6 }"
     )
     assert box == volume.Box.from_size((3, 2, 1), (6, 5, 4))
+
+
+def test_bounding_box_as_text_and_back() -> None:
+    box = volume.Box.from_size((3, 2, 1), (6, 5, 4))
+    text = request_lib.format_bounding_box(box)
+    assert request_lib.parse_bounding_box(text) == box
 
 
 def test_bounding_box_may_leave_zeros_out() -> None:

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
+from ffn_tf.inference import archive, runner, states, subvolume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner, subvolume
 
 SHAPE = (16, 16, 44)
 # Three boxes along x; the middle one is in both halves of the volume.
@@ -278,7 +278,7 @@ def test_a_subvolume_of_another_size_is_not_taken_for_this_one(whole):
     files = whole
     before = stamps(files)
     asked = "start { } size { x: 30 y: 16 z: 16 }"
-    with pytest.raises(ValueError, match=r"size_zyx .* at \(0, 0, 0\)"):
+    with pytest.raises(ValueError, match=r"seg-0_0_0.npz is a subvolume"):
         run(files, bounding_box=asked)
     assert stamps(files) == before
 
@@ -338,15 +338,15 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
         run(files | undisturbed, **HALVES, compute_dtype=compute_dtype)
     # A state after each round; the run dies when it has saved `left` of them.
     left = [0]
-    real = runner.Run._save_state
+    real = states.save
 
-    def save_state(self, canvas):
-        real(self, canvas)
+    def save_state(folder, canvas):
+        real(folder, canvas)
         left[0] -= 1
         if left[0] == 0:
             raise Killed
 
-    monkeypatch.setattr(runner.Run, "_save_state", save_state)
+    monkeypatch.setattr(states, "save", save_state)
     monkeypatch.setattr(runner.time, "monotonic", _ticks())
     changes = {**HALVES, "compute_dtype": compute_dtype}
     changes |= {"concurrent_requests": 2, "checkpoint_interval": 30}
@@ -476,15 +476,66 @@ def test_a_state_of_unknown_make_is_left_alone(files):
         run(files)
 
 
-def test_a_damaged_state_says_what_to_do(files):
+@pytest.mark.parametrize("damage", ["truncated", "no values", "no list"])
+def test_a_damaged_state_says_what_to_do(files, damage):
     run(files)
     out = pathlib.Path(files["segmentation_output_dir"])
     subvolume.path_for(out, (0, 0, 0)).unlink()
     path = subvolume.path_for(out, (0, 0, 0), "cpoint")
-    path.write_bytes(b"PK")
+    arrays = {"segmentation": np.zeros(SHAPE), "seeds": 0, "hull": 0}
+    if damage == "truncated":
+        path.write_bytes(b"PK")
+    elif damage == "no values":
+        archive.write(path, arrays)
+    else:
+        archive.write(path, arrays | {"state": np.array("{}")})
     with pytest.raises(ValueError, match="delete it and run again") as caught:
         run(files)
     assert str(path) in str(caught.value)
+
+
+def test_a_state_of_another_size(files):
+    run(files)
+    out = pathlib.Path(files["segmentation_output_dir"])
+    subvolume.path_for(out, (0, 0, 0)).unlink()
+    archive.write(
+        states.path_for(out, (0, 0, 0)),
+        {"segmentation": np.zeros((9, 9, 9)), "seeds": 0, "hull": 0},
+    )
+    with pytest.raises(ValueError, match=r"size_zyx \(9, 9, 9\), this one has"):
+        run(files)
+
+
+def test_damaged_times_say_what_to_do(halves):
+    out = pathlib.Path(halves["segmentation_output_dir"])
+    subvolume.find(out)[0, 0, 0].unlink()
+    (out / "timing.json").write_text('{"steps": 1, "steeps": 2}')
+    with pytest.raises(ValueError, match=r"timing.json is damaged.*Delete it"):
+        run(halves, **HALVES)
+    (out / "timing.json").unlink()
+    assert run(halves, **HALVES).segments == 2
+
+
+def test_two_runs_do_not_share_a_folder(files):
+    first, second = prepared(files), prepared(files)
+    with first.results.locked():
+        with pytest.raises(BlockingIOError, match="Another process is segm"):
+            second.execute()
+        assert list(first.folder.iterdir()) == []
+    assert second.execute().segments == 3
+
+
+def test_grey_values_of_another_image_are_doubted(files, capfd):
+    run(files)
+    assert "warning" not in capfd.readouterr().err
+    elsewhere = files | {"segmentation_output_dir": f"{files['image']}-2"}
+    run(elsewhere, image_mean=10.0, image_stddev=5.0)
+    (line,) = [
+        line
+        for line in capfd.readouterr().err.splitlines()
+        if line.startswith("warning: ")
+    ]
+    assert "--image_mean=10" in line
 
 
 # -----------------------------------------------------------------------------

@@ -21,8 +21,7 @@ from ffn_tf import volume
 from ffn_tf.inference import pickles, probability
 from ffn_tf.inference import subvolume as subvolume_lib
 
-ROOT = pathlib.Path(__file__).parents[2]
-DATA = pathlib.Path(os.environ.get("FFN_DATA_DIR", ROOT / "../shared/data"))
+DATA = volume.dataset.data_dir()
 PUBLISHED = DATA / "fib25/sample-training2.npz"
 GOOGLE3 = "google3.research.neuromancer.segmentation.ffn.storage"
 
@@ -433,7 +432,7 @@ def test_a_segmentation_may_not_be_pickled(tmp_path) -> None:
 def test_one_subvolume_is_a_volume(tmp_path) -> None:
     path = subvolume_lib.save(tmp_path, make())
     for name in (tmp_path, path):
-        opened = subvolume_lib.open_folder(name)
+        opened = subvolume_lib.open_result(str(name))
         assert opened.domain == make().box
         assert opened.voxel_size_nm == (30, 20, 10)
         assert opened.info.kind == "segmentation"
@@ -448,14 +447,14 @@ def test_several_subvolumes_are_not(tmp_path) -> None:
     box = volume.Box.from_size((0, 0, 1), (2, 3, 4))
     subvolume_lib.save(tmp_path, make(box=box))
     with pytest.raises(ValueError, match=r"found 2\. .*reconciled"):
-        subvolume_lib.open_folder(tmp_path)
+        subvolume_lib.open_result(str(tmp_path))
 
 
 def test_no_subvolume(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="no seg-"):
-        subvolume_lib.open_folder(tmp_path)
+        subvolume_lib.open_result(str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
-        subvolume_lib.open_folder(tmp_path / "none.npz")
+        subvolume_lib.open_result(f"{tmp_path}/none.npz")
 
 
 # -- probabilities ------------------------------------------------------------

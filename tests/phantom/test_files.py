@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from ffn_tf import phantom, volume
-from ffn_tf.phantom import __main__ as program
+from ffn_tf import make_phantom, phantom, volume
 from ffn_tf.phantom import files, skeletons
 
 
@@ -35,17 +34,22 @@ def test_blocks_are_written_where_they_belong(
 
 def test_nothing_asked_for_is_refused():
     with pytest.raises(ValueError, match="--output_dir or --picture"):
-        program.run(phantom.Options(), program.Outputs())
+        make_phantom.run(phantom.Options(), make_phantom.Outputs())
     with pytest.raises(ValueError, match="--beside is for --picture"):
-        program.run(
-            phantom.Options(), program.Outputs(output_dir="x", beside="y")
+        make_phantom.run(
+            phantom.Options(), make_phantom.Outputs(output_dir="x", beside="y")
         )
 
 
 def test_the_command_line(tmp_path):
     real = np.random.default_rng(0).integers(0, 255, (30, 30, 30), np.uint8)
     np.save(tmp_path / "real.npy", real)
-    command = [sys.executable, "-m", "ffn_tf.phantom", "--size_zyx=24,26,28"]
+    command = [
+        sys.executable,
+        "-m",
+        "ffn_tf.make_phantom",
+        "--size_zyx=24,26,28",
+    ]
     done = subprocess.run(
         [
             *command,

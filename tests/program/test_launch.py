@@ -22,9 +22,13 @@ def main(argv):
         "file": FileNotFoundError(2, "No such file", "em.h5"),
         "full": OSError(28, "No space left on device", "out/run.json"),
         "defect": KeyError("label"),
+        "library": None,
     }.get(options.needed)
     if error:
         raise error
+    if options.needed == "library":
+        import numpy
+        numpy.broadcast_shapes((2,), (3,))
     program.finish(f"out/{options.size}.txt", "" if len(argv) < 2 else "ls")
 
 if __name__ == "__main__":
@@ -74,6 +78,13 @@ def test_bad_input_is_an_error_without_traceback(run, kind, line):
     assert (status, out) == (1, "")
     assert err.splitlines()[0] == line
     assert "Traceback" not in err
+
+
+def test_a_library_s_error_says_how_to_see_more(run):
+    status, _, err = run("--needed=library")
+    assert status == 1
+    assert err.startswith("error: shape mismatch")
+    assert err.endswith(" (ValueError; FFN_TRACEBACK=1 shows where)\n")
 
 
 def test_the_traceback_can_be_asked_for(run):

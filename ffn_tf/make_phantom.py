@@ -1,8 +1,10 @@
 """Makes a phantom, or a picture of one beside a real volume.
 
-    python -m ffn_tf.phantom --output_dir=out/phantom --size_zyx=256,256,256
+    python -m ffn_tf.make_phantom --output_dir=out/phantom \\
+        --size_zyx=256,256,256
 
-    python -m ffn_tf.phantom --picture=phantom.png --size_zyx=250,250,250 \\
+    python -m ffn_tf.make_phantom --picture=phantom.png \\
+        --size_zyx=250,250,250 \\
         --beside=../shared/data/fib25/grayscale_maps.h5:raw
 
 The folder gets image.zarr, labels.zarr, truth.npz and dataset.yaml

@@ -1,0 +1,50 @@
+"""Which part of a volume a run segments, and in which pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ffn_tf import model, volume
+from ffn_tf.inference import request as request_lib
+from ffn_tf.volume import grid
+
+
+def asked(image: volume.Volume, bounding_box: str) -> volume.Box:
+    """The bounding box, given as text, clipped to the volume.
+
+    Raises:
+      ValueError: not a bounding box, or one that misses the volume.
+    """
+    if not bounding_box:
+        return image.domain
+    box = request_lib.parse_bounding_box(bounding_box)
+    clipped = box.clipped(image.domain)
+    if clipped.is_empty:
+        raise ValueError(
+            f"The bounding box {box} does not meet the volume "
+            f"{image.address}, which has {image.domain}."
+        )
+    return clipped
+
+
+def subvolumes(
+    box: volume.Box,
+    size_zyx: Sequence[int],
+    overlap_zyx: Sequence[int],
+    view: model.FieldOfView,
+) -> tuple[volume.Box, ...]:
+    """The boxes of at most `size_zyx` that cover `box`, in z, y, x order.
+
+    Raises:
+      ValueError: a piece that is smaller than the network's field of view.
+    """
+    pieces = tuple(grid.tile(box, size_zyx, overlap=overlap_zyx))
+    for piece in pieces:
+        if any(n < m for n, m in zip(piece.size, view.size)):
+            raise ValueError(
+                f"The subvolume {piece} is smaller than the network's field "
+                f"of view, size_zyx {view.size}, so it has no position to "
+                f"segment from. Ask for a bounding box (or --subvolume_zyx) "
+                f"of at least that size."
+            )
+    return pieces

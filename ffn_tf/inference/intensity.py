@@ -1,0 +1,68 @@
+"""From the grey values of a volume to those that the network was trained on.
+
+    normalised = (raw - mean) / stddev         [z, y, x] float32
+
+A network expects the mean and standard deviation of its training volume, so
+that its values are around 0 with a spread of about 1. `doubt` says when a
+volume's are far from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import itertools
+
+import numpy as np
+
+from ffn_tf import volume
+
+_GRID = 3  # Samples along each axis.
+
+
+def normalised(raw: np.ndarray, mean: float, stddev: float) -> np.ndarray:
+    """See the module; computed in float32, as google/ffn does."""
+    return (raw.astype(np.float32) - np.float32(mean)) / np.float32(stddev)
+
+
+def samples(image: volume.Volume, size: Sequence[int]) -> list[np.ndarray]:
+    """Raw boxes [z, y, x] of `size`, spread over the volume.
+
+    The same volume gives the same samples, whichever part of it is asked for.
+    """
+    axes = [
+        [
+            start + (length - n) * (2 * i + 1) // (2 * _GRID)
+            for i in range(_GRID)
+        ]
+        for start, length, n in zip(
+            image.domain.start, image.domain.size, size, strict=True
+        )
+    ]
+    boxes = [
+        volume.Box.from_size(corner, size)
+        for corner in sorted(set(itertools.product(*axes)))
+    ]
+    return list(image.read_many(boxes))
+
+
+def doubt(raw: Sequence[np.ndarray], mean: float, stddev: float) -> str:
+    """A warning if `mean` and `stddev` do not suit `raw`, else "".
+
+    Voxels of 0 count as outside the tissue. One standard deviation aside in
+    the mean, or a factor of two in the spread, is far.
+    """
+    voxels = np.concatenate([box.ravel() for box in raw]).astype(np.float64)
+    voxels = voxels[np.isfinite(voxels) & (voxels != 0)]
+    if voxels.size < 2:
+        return ""
+    found_mean, found_stddev = float(voxels.mean()), float(voxels.std())
+    near = abs(found_mean - mean) <= stddev
+    alike = 0.5 <= found_stddev / stddev <= 2
+    if near and alike:
+        return ""
+    return (
+        f"the image has mean {found_mean:.4g} and standard deviation "
+        f"{found_stddev:.4g} (in samples), --image_mean={mean:g} and "
+        f"--image_stddev={stddev:g} take it for another. Give those of this "
+        f"image unless the network was trained so."
+    )
