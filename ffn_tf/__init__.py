@@ -3,10 +3,12 @@
 The modules beside this file are the programs, `python -m ffn_tf.<name>`, in
 the order in which data flows:
 
-  (1) ingest         images and arrays -> any volume format
-  (2) run_inference  volume + checkpoint -> subvolume segmentations
-  (3) evaluate       segmentation + truth -> scores, offenders, a picture
-  (4) demo           all of it on a real crop
+  (1) make_phantom       synthetic EM with exact truth
+      ingest             images and arrays -> any volume format
+  (2) import_checkpoint  google/ffn's network -> ours
+  (3) run_inference      volume + network -> subvolume segmentations
+  (4) evaluate           segmentation + truth -> scores, offenders, a picture
+  (5) demo               all of it on a real crop
 
 The folders are the libraries that they are made of; `docs/formats.md` says
 what each file that they write looks like.

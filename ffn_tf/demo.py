@@ -9,6 +9,7 @@ it skips what is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 
@@ -45,7 +46,7 @@ def find_data(data_dir: str) -> pathlib.Path:
     if not (folder / "grayscale_maps.h5").exists():
         raise FileNotFoundError(
             f"The demo runs on real data (FlyEM's FIB-25 crop and Google's "
-            f"network, 22 MB), which is not in {folder}. Fetch it with\n\n"
+            f"network, 18 MB), which is not in {folder}. Fetch it with\n\n"
             f"    .venv/bin/python third_party/fetch.py fib25\n\n"
             f"(needs the internet), or set FFN_DATA_DIR to the folder that "
             f"holds fib25/, then run `make demo` again."
@@ -63,6 +64,7 @@ def run(options: Options) -> evaluation.Comparison:
     data = find_data(options.data_dir)
     image = f"{data}/grayscale_maps.h5:raw"
     output = pathlib.Path(options.output_dir)
+    crop = _middle(image, options.size_zyx)
     request = dataclasses.replace(
         request_lib.parse(data / "inference_training_sample2.pbtxt"),
         image=image,
@@ -70,16 +72,6 @@ def run(options: Options) -> evaluation.Comparison:
         segmentation_output_dir=str(output / "segmentation"),
         checkpoint_interval=60,
     )
-    with volume.open(image) as em:
-        crop = volume.Box.from_size(
-            [
-                start + (n - m) // 2
-                for start, n, m in zip(
-                    em.domain.start, em.domain.size, options.size_zyx
-                )
-            ],
-            options.size_zyx,
-        )
     print(f"Segmenting {crop} of {image} ...")
     summary = run_inference.run(
         request,
@@ -95,6 +87,17 @@ def run(options: Options) -> evaluation.Comparison:
             output_dir=str(output / "scores"),
         )
     )
+
+
+def _middle(address: str, size_zyx: Sequence[int]) -> volume.Box:
+    """The box of `size_zyx` in the middle of a volume."""
+    with volume.open(address) as opened:
+        domain = opened.domain
+    corner = [
+        start + (n - m) // 2
+        for start, n, m in zip(domain.start, domain.size, size_zyx, strict=True)
+    ]
+    return volume.Box.from_size(corner, size_zyx)
 
 
 def main(argv: list[str]) -> None:

@@ -6,9 +6,9 @@
         --bounding_box='start { x:60 y:60 z:60 } size { x:80 y:80 z:80 }' \\
         --segmentation_output_dir=out/crop80
 
-or `--inference_request=FILE.pbtxt`, a request of google/ffn, unchanged; flags
-that are given beside it take precedence over what it says. Killed, it goes on
-where it was when it is run again.
+or `--inference_request=FILE.pbtxt`, a request of google/ffn; flags that are
+given beside it take precedence over what it says. Killed, it goes on where it
+was when it is run again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import dataclasses
 from ffn_tf import program
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner
+from ffn_tf.inference import runner, subvolume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +72,13 @@ def main(argv: list[str]) -> None:
     if summary.timing.steps:
         print(describe(summary))
     made = len(summary.boxes) - summary.skipped
+    scored = summary.output_dir
+    if len(summary.boxes) > 1:  # Each has ids of its own.
+        scored = str(subvolume.path_for(scored, summary.boxes[0].start))
     program.finish(
         f"{made} subvolume(s) in {summary.output_dir} "
         f"({summary.skipped} were there)",
-        f"python -m ffn_tf.evaluate --segmentation={summary.output_dir} "
+        f"python -m ffn_tf.evaluate --segmentation={scored} "
         f"--truth=ADDRESS --output_dir=out/scores",
     )
 

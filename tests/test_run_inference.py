@@ -3,6 +3,7 @@
 The network is made by hand (tests/conftest.py): it segments bright boxes.
 """
 
+import dataclasses
 import os
 import pathlib
 import random
@@ -153,6 +154,22 @@ def test_a_request_alone(asked, text_request):
     assert request.options.min_boundary_dist_zyx == (3, 2, 1)
     assert request.image_mean == 100
     assert options == runner.RunOptions()
+
+
+def test_the_flagfile_says_what_google_s_request_says(asked, fib25):
+    path = fib25 / "inference_training_sample2.pbtxt"
+    theirs, _ = asked(f"--inference_request={path}")
+    ours, _ = asked(
+        "--flagfile=configs/fib25.flags",
+        f"--image={theirs.image}",
+        f"--model_checkpoint={theirs.model_checkpoint}",
+        f"--segmentation_output_dir={theirs.segmentation_output_dir}",
+    )
+    # What it says of the network is what the checkpoint says, and the default.
+    assert theirs.model_args["depth"] == 12
+    assert ours == dataclasses.replace(
+        theirs, model_args={}, checkpoint_interval=ours.checkpoint_interval
+    )
 
 
 def test_flags_take_precedence_over_the_request(asked, text_request):

@@ -109,24 +109,25 @@ def calibrated(
         for _ in range(steps):
             results = compiled([image[None, ..., None], logits])
             logits = results[0]
-            for index, node in enumerate(inner):
+            for index, (node, statistics) in enumerate(zip(inner, found)):
                 values = results[index + 1][0]
-                if values.min() < 0:
-                    raise ValueError(
-                        f"Convolution {index + 1} of the network has negative "
-                        f"inputs, which 8 unsigned bits cannot hold. Use "
-                        f"another --compute_dtype than int8."
-                    )
-                found[index].observe(
-                    values,
-                    _weights(node).shape[2:],
-                    node.get_attributes()["pads_begin"],
-                    generator,
-                )
+                _check_sign(values, index + 1)
+                pads = node.get_attributes()["pads_begin"]
+                kernel = _weights(node).shape[2:]
+                statistics.observe(values, kernel, pads, generator)
     return [
         quantisation.quantised(_weights(node), statistics)
         for node, statistics in zip(inner, found)
     ]
+
+
+def _check_sign(values: np.ndarray, index: int) -> None:
+    if values.min() < 0:
+        raise ValueError(
+            f"Convolution {index} of the network has negative inputs, which 8 "
+            f"unsigned bits cannot hold. Use another --compute_dtype than "
+            f"int8."
+        )
 
 
 def _source(node: Any, port: int) -> Any:

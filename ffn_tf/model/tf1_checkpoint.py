@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import numpy as np
 
@@ -44,19 +45,7 @@ def read(prefix: str) -> Tensors:
         )
     try:
         reader = tf.train.load_checkpoint(prefix)
-        shapes = reader.get_variable_to_shape_map()
-        layers = sorted(
-            name.removeprefix(_SCOPE).removesuffix("/weights")
-            for name in shapes
-            if name.startswith(_SCOPE) and name.endswith("/weights")
-        )
-        tensors = {
-            layer: (
-                reader.get_tensor(f"{_SCOPE}{layer}/weights"),
-                reader.get_tensor(f"{_SCOPE}{layer}/biases"),
-            )
-            for layer in layers
-        }
+        tensors = _tensors(reader)
     except (
         tf.errors.OpError,
         IndexError,
@@ -70,9 +59,38 @@ def read(prefix: str) -> Tensors:
     if not tensors:
         raise ValueError(
             f"The checkpoint {prefix!r} holds no {_SCOPE!r} tensors, so it is "
-            f"not a google/ffn network. It holds: {sorted(shapes)[:8]}."
+            f"not a google/ffn network. It holds: "
+            f"{sorted(reader.get_variable_to_shape_map())[:8]}."
         )
     return tensors
+
+
+def _tensors(reader: Any) -> Tensors:
+    layers = sorted(
+        name.removeprefix(_SCOPE).removesuffix("/weights")
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith(_SCOPE) and name.endswith("/weights")
+    )
+    return {
+        layer: (
+            reader.get_tensor(f"{_SCOPE}{layer}/weights"),
+            reader.get_tensor(f"{_SCOPE}{layer}/biases"),
+        )
+        for layer in layers
+    }
+
+
+def _shapes(depth: int, features: int) -> dict[str, tuple[int, ...]]:
+    """{tensor: shape} of the convolution stack."""
+    kernels: dict[str, tuple[int, ...]] = {"conv_lom": (1, 1, 1, features, 1)}
+    channels = 2
+    for index in range(depth):
+        kernels[f"conv{index}_a"] = (3, 3, 3, channels, features)
+        kernels[f"conv{index}_b"] = (3, 3, 3, features, features)
+        channels = features
+    return {f"{name}/weights": kernel for name, kernel in kernels.items()} | {
+        f"{name}/biases": kernel[-1:] for name, kernel in kernels.items()
+    }
 
 
 def _architecture(prefix: str, tensors: Tensors) -> tuple[int, int]:
@@ -81,28 +99,23 @@ def _architecture(prefix: str, tensors: Tensors) -> tuple[int, int]:
     depth = 1 + max((int(m[1]) for m in found), default=-1)
     first = tensors.get("conv0_a")
     features = 0 if first is None else first[0].shape[-1]
-    expected: dict[str, tuple[int, ...]] = {"conv_lom": (1, 1, 1, features, 1)}
-    channels = 2
-    for index in range(depth):
-        expected[f"conv{index}_a"] = (3, 3, 3, channels, features)
-        expected[f"conv{index}_b"] = (3, 3, 3, features, features)
-        channels = features
-    shapes = {name: weights.shape for name, (weights, _) in tensors.items()}
-    if shapes != expected:
-        wrong = sorted(
-            name
-            for name in shapes.keys() | expected.keys()
-            if shapes.get(name) != expected.get(name)
-        )
-        detail = "; ".join(
-            f"{name}: found {shapes.get(name, 'nothing')}, expected "
-            f"{expected.get(name, 'nothing')}"
-            for name in wrong[:4]
-        )
+    expected = _shapes(depth, features)
+    shapes = {
+        f"{name}/{part}": tensor.shape
+        for name, pair in tensors.items()
+        for part, tensor in zip(("weights", "biases"), pair)
+    }
+    wrong = [
+        f"{name}: found {shapes.get(name, 'nothing')}, expected "
+        f"{expected.get(name, 'nothing')}"
+        for name in sorted(shapes.keys() | expected.keys())
+        if shapes.get(name) != expected.get(name)
+    ]
+    if wrong:
         raise ValueError(
             f"The checkpoint {prefix!r} is of another architecture than the "
             f"convolution stack (kernels 3x3x3, image and seed in, one logit "
-            f"out): {detail}."
+            f"out): {'; '.join(wrong[:4])}."
         )
     return depth, features
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
+from ffn_tf.inference import calibration, intensity, runner, seeds, subvolume
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner, seeds, subvolume
 
 CORNER, SIZE = (60, 60, 60), (80, 80, 80)
 
@@ -36,7 +36,14 @@ def crop(golden):
 
 
 def normalised(raw):
-    return (raw.astype(np.float32) - np.float32(128)) / np.float32(33)
+    return intensity.normalised(raw, 128, 33)
+
+
+def samples(fib25, image):
+    path = str(fib25 / "inference_training_sample2.pbtxt")
+    return calibration.samples(
+        image, model.FieldOfView(), request_lib.parse(path)
+    )
 
 
 @pytest.mark.parametrize(
@@ -45,14 +52,19 @@ def normalised(raw):
         ("tensorflow", "float32", 1e-5),
         ("openvino", "float32", 1e-5),
         ("openvino", "bfloat16", 1e-2),
+        ("openvino", "bfloat16_mixed", 6e-3),
+        ("openvino", "bfloat16x2", 3e-3),
+        ("openvino", "int8", 1e-2),
         ("tensorflow", "bfloat16", 1e-2),
     ],
 )
-def test_logits(network, image, golden, name, compute_dtype, most):
+def test_logits(network, image, fib25, golden, name, compute_dtype, most):
     """Two steps at each of three places."""
     with np.load(golden / "forward_fib25.npz") as file:
         centers, expected = file["centers_zyx"], file["logits"]
-    engine = engine_lib.create(network, name, compute_dtype)
+    engine = engine_lib.create(
+        network, name, compute_dtype, samples=lambda: samples(fib25, image)
+    )
     options = options_lib.InferenceOptions()
     view = network.view
     found = np.zeros_like(expected)

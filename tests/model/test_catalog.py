@@ -109,7 +109,7 @@ def test_tf1_checkpoint_of_another_architecture(network, tmp_path):
         network,
         extra={"seed_update/conv1_a/weights": np.zeros((5, 5, 5, 3, 3), "f4")},
     )
-    with pytest.raises(ValueError, match=r"conv1_a: found \(5, 5, 5, 3, 3\)"):
+    with pytest.raises(ValueError, match=r"conv1_a/weights: found \(5, 5,"):
         model.load(prefix)
 
 
@@ -119,7 +119,7 @@ def test_tf1_checkpoint_with_a_missing_layer(network, tmp_path):
         network,
         drop=("seed_update/conv0_b/weights", "seed_update/conv0_b/biases"),
     )
-    with pytest.raises(ValueError, match="conv0_b: found nothing"):
+    with pytest.raises(ValueError, match="conv0_b/biases: found nothing"):
         model.load(prefix)
 
 

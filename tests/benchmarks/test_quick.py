@@ -1,0 +1,39 @@
+"""The benchmarks run, in their quick form, and end with one line of JSON."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+
+
+def last_line(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), "--quick"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_bench_fov(fib25, tmp_path):
+    found = last_line("bench_fov.py", tmp_path)
+    assert found["fov_speedup_batch1"] > 0
+    assert found["fov_speedup_batch4"] > 0
+    assert found["error"] < 1e-2
+    assert "bf16_peak_share" in found
+
+
+@pytest.mark.slow
+def test_bench_segment(fib25, tmp_path):
+    found = last_line("bench_segment.py", tmp_path)
+    assert found["segment_speedup"] > 0
+    assert 0 < found["host_share"] < 0.5
+    assert abs(found["voi_delta"]) < 0.5
