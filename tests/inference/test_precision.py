@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ffn_tf import model, volume
 from ffn_tf.inference import calibration, precision, quantisation
-from ffn_tf.inference import options as options_lib
+from ffn_tf.inference import request as request_lib
 
 VIEW = model.FieldOfView((5, 5, 5), (1, 1, 1))
 INNER = ("conv0_b", "conv1_a", "conv1_b", "conv2_a", "conv2_b")
@@ -321,8 +321,9 @@ def sampled(raw, start=(0, 0, 0)):
     return calibration.samples(
         volume.from_array(raw, start=start),
         VIEW,
-        lambda values: (values - np.float32(100)) / np.float32(10),
-        options_lib.InferenceOptions(),
+        request_lib.InferenceRequest(
+            image="em", model_checkpoint="net", image_mean=100, image_stddev=10
+        ),
     )
 
 
