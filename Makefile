@@ -1,7 +1,9 @@
+# make fetch      real data from its public homes, 18 MB (needs the internet)
 # make demo       a real crop, segmented and scored, with a picture
 # make test       lint and the tests; under ten minutes on two cores
 # make test-all   the slow ones too
 # make bench      the benchmarks, quick ones
+# make clean      removes the virtual environment; results in out/ stay
 #
 # Each target sets up what it needs: a virtual environment in .venv with the
 # pinned versions of requirements.txt. PYTHON is only used for that.
@@ -14,7 +16,7 @@ READY := $(VENV)/.ready
 DEVICE := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo test test-all lint format bench clean
+.PHONY: setup fetch demo test test-all lint format bench clean
 
 setup: $(READY)
 
@@ -25,6 +27,9 @@ $(READY): setup.py requirements.txt requirements-$(DEVICE).txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --no-deps --no-build-isolation -e .
 	touch $@
+
+fetch: $(READY)
+	$(BIN)/python third_party/fetch.py fib25
 
 demo: $(READY)
 	$(BIN)/python -m ffn_tf.demo --output_dir=out/demo
@@ -49,4 +54,4 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) out build *.egg-info
+	rm -rf $(VENV) build *.egg-info

@@ -1,6 +1,12 @@
 """Packaging: `pip install -e ".[cpu]"`, or `".[gpu]"` where there is a GPU."""
 
+import pathlib
+import re
+
 import setuptools
+
+INIT = pathlib.Path(__file__).parent / "ffn_tf" / "__init__.py"
+VERSION = re.search(r'__version__ = "(.*)"', INIT.read_text())[1]
 
 # TensorFlow has two builds of one package that must not be installed
 # together, so the choice is an extra; the Makefile makes it for you.
@@ -11,7 +17,7 @@ TENSORFLOW = {
 
 setuptools.setup(
     name="ffn-tf",
-    version="0.1.0",
+    version=VERSION,
     description=(
         "Flood-filling networks and SegCLR for connectomics: "
         "from an EM volume to a segmentation and typed neurites."

@@ -10,7 +10,8 @@ median counts, set-up (compiling, calibrating) does not.
 Then the scores: float32, ours, and the other --whole_volume_dtypes, over the
 whole 250^3 volume against the truth. These segmentations are kept in
 --work_dir and go on where they were; float32 takes more than an hour on two
-cores. Last, ours on a phantom, to see how hard that is.
+cores. A result that another version of the code made says so. Last, ours on a
+phantom, to see how hard that is.
 
 With --quick: 56^3 voxels, once, scored there, and nothing else.
 """
@@ -29,7 +30,7 @@ import fib25
 import google_ffn
 import machine
 
-from ffn_tf import evaluate, evaluation, phantom, volume
+from ffn_tf import evaluate, evaluation, phantom, program, volume
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import runner, subvolume, timing
@@ -68,6 +69,7 @@ class Row:
     side: Side
     took: timing.Timing
     segments: int
+    code: str
     scores: evaluation.Comparison
 
     @property
@@ -114,8 +116,15 @@ def _segment(data: Data, side: Side, keep: bool = False) -> Row:
         )
     )
     (path,) = subvolume.find(folder).values()
-    segments = len(subvolume.load(path).origins)
-    return Row(data.name, side, timing.read(folder), segments, scores)
+    result = subvolume.load(path)
+    return Row(
+        data=data.name,
+        side=side,
+        took=timing.read(folder),
+        segments=len(result.origins),
+        code=result.provenance["code"],
+        scores=scores,
+    )
 
 
 def _print_header() -> None:
@@ -138,7 +147,8 @@ def _print(row: Row) -> None:
     print(
         f"{row.data:<8}{row.side[0]:<11}{row.side[1]:<15}"
         f"{took.steps:>7}{took.seconds:>8.1f}{took.steps / took.seconds:>8.1f}"
-        f"{100 * row.host_share:>7.1f}{row.segments:>9}{scores}",
+        f"{100 * row.host_share:>7.1f}{row.segments:>9}{scores}"
+        + ("" if row.code == program.describe_code() else f"  by {row.code}"),
         flush=True,
     )
 
@@ -195,6 +205,7 @@ def _whole(ours: Side) -> dict[str, object]:
     return {
         "voi_delta": round(mine.voi - rows["float32"].voi, 4),
         "host_share": round(mine.host_share, 4),
+        "whole_by": mine.code,
         "whole_calls": mine.took.steps,
         "whole_seconds": round(mine.took.seconds, 1),
         "whole_fovs_per_s": round(mine.took.steps / mine.took.seconds, 2),
@@ -206,7 +217,10 @@ def main(argv: list[str]) -> None:
     fib25.require()
     ours = engine_lib.resolve("auto", "auto")
     _print_header()
-    result = {"machine": machine.name(), "ours": ours[1]}
+    result: dict[str, object] = {
+        "machine": machine.name(),
+        "ours": ours[1],
+    }
     if _QUICK.value:
         result |= _in_turns(_crop(56), ours, 1)
     else:

@@ -18,7 +18,6 @@ def require() -> None:
     """Ends the program with what to do if the data is not there."""
     if not pathlib.Path(CHECKPOINT + ".index").exists():
         sys.exit(
-            f"error: no FIB-25 data in {FOLDER}. Fetch it with `python "
-            f"third_party/fetch.py fib25 --data_dir={FOLDER.parent}`, or set "
-            f"FFN_DATA_DIR to the folder that holds fib25/."
+            f"error: no FIB-25 data in {FOLDER}. Fetch it with `make fetch`, "
+            f"or set FFN_DATA_DIR to the folder that holds fib25/."
         )

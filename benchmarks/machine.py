@@ -21,12 +21,31 @@ def _cpuinfo(key: str) -> str:
     return match[1] if match else ""
 
 
+def _cores() -> int:
+    """Cores that we may use; the threads of one share its arithmetic."""
+    text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    cores = set()
+    for index, block in enumerate(text.strip().split("\n\n")):
+        fields = dict(
+            re.findall(r"^([^\t:]+?)\s*:\s*(.*)$", block, re.MULTILINE)
+        )
+        number = int(fields.get("processor", index))
+        if number in os.sched_getaffinity(0):
+            cores.add(
+                (fields.get("physical id"), fields.get("core id", number))
+            )
+    return len(cores)
+
+
 def name() -> str:
-    """Processor, cores that we may use, and its matrix instructions."""
+    """Processor, what of it we may use, and its matrix instructions."""
     flags = _cpuinfo("flags").split()
     known = [f for rows in _PER_CYCLE.values() for f, _ in rows if f in flags]
-    cores = len(os.sched_getaffinity(0))
-    return f"{_cpuinfo('model name')}, {cores} cores, {' '.join(known)}"
+    processors = len(os.sched_getaffinity(0))
+    return (
+        f"{_cpuinfo('model name')}, {processors} processors on {_cores()} "
+        f"cores, {' '.join(known)}"
+    )
 
 
 def peak_flops(arithmetic: str) -> float | None:
@@ -39,5 +58,5 @@ def peak_flops(arithmetic: str) -> float | None:
     clock = float(_cpuinfo("cpu MHz") or 0) * 1e6
     for flag, operations in _PER_CYCLE[arithmetic]:
         if flag in flags and clock:
-            return operations * clock * len(os.sched_getaffinity(0))
+            return operations * clock * _cores()
     return None

@@ -27,8 +27,8 @@ class Options:
     output_dir: str = program.option("out/demo", help="Folder of the results.")
     data_dir: str = program.option(
         "",
-        help="Folder that holds fib25/. Empty: $FFN_DATA_DIR, else ./data or "
-        "../shared/data.",
+        help="Folder that holds fib25/. Empty: $FFN_DATA_DIR, else "
+        "../shared/data or ./data.",
     )
     size_zyx: tuple[int, int, int] = program.option(
         (96, 96, 96), help="Size of the crop, z,y,x."
@@ -47,7 +47,7 @@ def find_data(data_dir: str) -> pathlib.Path:
         raise FileNotFoundError(
             f"The demo runs on real data (FlyEM's FIB-25 crop and Google's "
             f"network, 18 MB), which is not in {folder}. Fetch it with\n\n"
-            f"    .venv/bin/python third_party/fetch.py fib25\n\n"
+            f"    make fetch\n\n"
             f"(needs the internet), or set FFN_DATA_DIR to the folder that "
             f"holds fib25/, then run `make demo` again."
         )

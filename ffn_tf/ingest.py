@@ -167,7 +167,8 @@ def main(argv: list[str]) -> None:
     program.finish(
         f"{options.output}: {info.domain.size} voxels (z, y, x) of "
         f"{info.dtype}, {info.voxel_size_nm} nm",
-        f"python -m ffn_tf.run_inference --image={options.output}",
+        f"python -m ffn_tf.run_inference --image={options.output} "
+        f"--model_checkpoint=NETWORK --segmentation_output_dir=out/segments",
     )
 
 

@@ -69,7 +69,9 @@ def main(argv: list[str]) -> None:
         program.finish(
             f"{outputs.output_dir}/dataset.yaml",
             f"python -m ffn_tf.run_inference "
-            f"--image={outputs.output_dir}/image.zarr",
+            f"--image={outputs.output_dir}/image.zarr "
+            f"--model_checkpoint=NETWORK "
+            f"--segmentation_output_dir=out/segments",
         )
     else:
         program.finish(outputs.picture)

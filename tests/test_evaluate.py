@@ -15,12 +15,7 @@ from ffn_tf import evaluate, volume
 from ffn_tf.inference import subvolume
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
-FIB25 = (
-    pathlib.Path(
-        os.environ.get("FFN_DATA_DIR", REPOSITORY.parent / "shared" / "data")
-    )
-    / "fib25"
-)
+FIB25 = volume.dataset.data_dir() / "fib25"
 
 
 @pytest.fixture

@@ -319,7 +319,9 @@ def test_killed_and_run_again(long_run, tmp_path, compute_dtype):
     once, again = tmp_path / "once", tmp_path / "again"
     once.mkdir()
     again.mkdir()
-    moments = random.Random()
+    seed = random.randrange(2**32)
+    print(f"moments of seed {seed}")  # To repeat a failure.
+    moments = random.Random(seed)
 
     process = start(*arguments, cwd=again)
     wait_for_a_state(process, again)

@@ -8,10 +8,13 @@
       precision, quantisation,     ... in cheaper arithmetic
       calibration
   (6) scheduler                  many canvases, one engine
-  (7) runner, results, geometry, a box of a volume into a folder of results,
-      progress, timing             resumable
+  (7) runner                     a box of a volume into a folder of results,
+      geometry, extent,            resumable: what is asked for,
+      intensity,                   grey values,
+      results, states,             the folder, what is unfinished in it,
+      progress, timing             how far, how fast
   (8) subvolume, pickles,        the files of the results
-      archive, probability
+      archive
 
 The modules are imported one by one: those of (1) and (8) do without
 TensorFlow, and importing this package must too.

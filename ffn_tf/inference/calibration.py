@@ -1,6 +1,7 @@
 """Samples of a volume on which int8 arithmetic is calibrated.
 
-Of the fixed samples of a volume (intensity.py), the most textured ones.
+Of samples spread over the volume (intensity.py), the most textured ones: the
+same, whichever part of the volume is segmented.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def samples(
     Raises:
       ValueError: no sample without NaN or infinity.
     """
-    raw = intensity.samples(image, view.size)
+    raw = intensity.samples(image, image.domain, view.size)
     fields = [
         intensity.normalised(box, request.image_mean, request.image_stddev)
         for box in raw

@@ -24,7 +24,6 @@ COMPUTE_DTYPES = (
     "float32",
     "bfloat16",
     "bfloat16_mixed",
-    "bfloat16x2",
     "int8",
 )
 
@@ -42,7 +41,7 @@ class Engine(abc.ABC):
       batch_size: fields of view in one call; shorter batches are padded, so
         that a prediction does not depend on who shares its batch.
       steps: fields of view predicted so far.
-      seconds: wall time spent inside `predict` so far.
+      seconds: wall time spent in the network so far.
     """
 
     name: str
@@ -73,10 +72,10 @@ class Engine(abc.ABC):
         The caller may write into them, and must have done with them before
         the next call, which may use their memory.
         """
-        start = time.perf_counter()
         for index, (image, seed) in enumerate(zip(images, seeds, strict=True)):
             self._image[index, ..., 0] = image
             self._seed[index, ..., 0] = seed
+        start = time.perf_counter()
         logits = self._infer()
         self.seconds += time.perf_counter() - start
         self.steps += len(images)
@@ -134,6 +133,15 @@ def _fastest() -> str:
 
     native = "BF16" in engine_openvino.capabilities()
     return "bfloat16" if native else "float32"
+
+
+def is_emulated(name: str, compute_dtype: str) -> bool:
+    """True if this processor computes other digits than one with bfloat16."""
+    if name != "openvino" or not compute_dtype.startswith("bfloat16"):
+        return False
+    from ffn_tf.inference import engine_openvino
+
+    return "BF16" not in engine_openvino.capabilities()
 
 
 def create(

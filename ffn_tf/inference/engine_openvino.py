@@ -44,7 +44,7 @@ class OpenVinoEngine(engine.Engine):
         keep: pathlib.Path | None,
     ) -> None:
         super().__init__(compute_dtype, batch_size, network.view.size)
-        emulate = "BF16" not in capabilities()
+        emulate = engine.is_emulated(self.name, compute_dtype)
         quantised: list[quantisation.Quantised] = []
         if compute_dtype == "int8":
             quantised = _calibrated(network, samples, keep)

@@ -9,20 +9,37 @@ from typing import Any
 
 from ffn_tf import model
 from ffn_tf.inference import request as request_lib
+from ffn_tf.volume import box
+
+_MODEL_ARGUMENTS = {"depth", "features", "fov_size", "deltas"}
 
 
 def _zyx_argument(arguments: Any, name: str) -> tuple[int, int, int] | None:
     """`arguments[name]`, which google/ffn writes as xyz, as zyx."""
     if name not in arguments:
         return None
-    x, y, z = arguments[name]
-    return int(z), int(y), int(x)
+    x, y, z = _triple(arguments[name], f"model_args: {name}")
+    return z, y, x
+
+
+def _triple(values: Any, what: str) -> tuple[int, int, int]:
+    if not isinstance(values, (list, tuple)) or not all(
+        isinstance(value, int) for value in values
+    ):
+        raise ValueError(f"{what}: expected 3 integers, found {values!r}.")
+    return box.triple(values, what)
 
 
 def field_of_view(
     request: request_lib.InferenceRequest,
 ) -> model.FieldOfView | None:
     """The field of view that the request names, if it does."""
+    unknown = sorted(request.model_args.keys() - _MODEL_ARGUMENTS)
+    if unknown:
+        raise ValueError(
+            f"model_args: expected some of {sorted(_MODEL_ARGUMENTS)}, found "
+            f"{unknown}."
+        )
     size = _zyx_argument(request.model_args, "fov_size")
     deltas = _zyx_argument(request.model_args, "deltas")
     if size is None and deltas is None:
@@ -68,5 +85,8 @@ def deltas(
             f"{sorted(unknown)}."
         )
     # google/ffn hands this argument on as zyx, unlike those of the model.
-    z, y, x = request.movement_policy_args.get("deltas", view.deltas)
-    return model.FieldOfView(view.size, (z, y, x)).deltas
+    asked = _triple(
+        request.movement_policy_args.get("deltas", view.deltas),
+        "movement_policy_args: deltas",
+    )
+    return model.FieldOfView(view.size, asked).deltas

@@ -24,19 +24,16 @@ def normalised(raw: np.ndarray, mean: float, stddev: float) -> np.ndarray:
     return (raw.astype(np.float32) - np.float32(mean)) / np.float32(stddev)
 
 
-def samples(image: volume.Volume, size: Sequence[int]) -> list[np.ndarray]:
-    """Raw boxes [z, y, x] of `size`, spread over the volume.
-
-    The same volume gives the same samples, whichever part of it is asked for.
-    """
+def samples(
+    image: volume.Volume, within: volume.Box, size: Sequence[int]
+) -> list[np.ndarray]:
+    """Raw boxes [z, y, x] of `size`, spread over the box `within`."""
     axes = [
         [
             start + (length - n) * (2 * i + 1) // (2 * _GRID)
             for i in range(_GRID)
         ]
-        for start, length, n in zip(
-            image.domain.start, image.domain.size, size, strict=True
-        )
+        for start, length, n in zip(within.start, within.size, size)
     ]
     boxes = [
         volume.Box.from_size(corner, size)

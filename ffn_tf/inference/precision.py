@@ -7,9 +7,8 @@ them does too:
 
     float32         as converted
     bfloat16        everything rounded to 8 bits of mantissa
-    bfloat16_mixed  inputs and weights of the inner convolutions rounded
-    bfloat16x2      x = hi + lo, w = hi + lo, both bfloat16; one convolution
-                    over concatenated channels gives hi*hi + lo*hi + hi*lo
+    bfloat16_mixed  inputs, weights and outputs of the inner convolutions
+                    rounded; the residual stream is not
     int8            inputs of the inner convolutions in 8 bits, unsigned, with
                     one scale for each channel; weights in 8 bits with one
                     scale for each output channel (quantisation.py); sums in
@@ -69,9 +68,6 @@ def apply(
     elif compute_dtype == "bfloat16_mixed":
         for node in inner:
             _mixed(node, emulate)
-    elif compute_dtype == "bfloat16x2":
-        for node in inner:
-            _two_terms(node, emulate)
     elif compute_dtype == "int8":
         for node, layer in zip(inner, quantised, strict=True):
             _quantise(node, layer)
@@ -182,33 +178,6 @@ def _mixed(node: Any, emulate: bool) -> None:
         node,
         ops.convert(_source(node, 0), "bf16"),
         ops.constant(weights, dtype=openvino.Type.bf16),
-    )
-    _replace(node, ops.convert(product, "f32"))
-
-
-def _two_terms(node: Any, emulate: bool) -> None:
-    weights = _weights(node)
-    high_weights = _round_array(weights)
-    low_weights = weights - high_weights
-    source = _source(node, 0)
-    all_weights = np.concatenate([high_weights, high_weights, low_weights], 1)
-    if emulate:
-        high = _rounded(source)
-        low = _rounded(ops.subtract(source, high))
-        product = _like(
-            node,
-            ops.concat([high, low, high], 1),
-            ops.constant(_round_array(all_weights)),
-        )
-        _replace(node, _rounded(product))
-        return
-    high = ops.convert(source, "bf16")
-    rest = ops.subtract(source, ops.convert(high, "f32"))
-    low = ops.convert(rest, "bf16")
-    product = _like(
-        node,
-        ops.concat([high, low, high], 1),
-        ops.constant(all_weights, dtype=openvino.Type.bf16),
     )
     _replace(node, ops.convert(product, "f32"))
 

@@ -119,6 +119,14 @@ class Run:
             options.engine, options.compute_dtype
         )
         self.image = volume.open(request.image)
+        try:
+            self._check()
+        except BaseException:
+            self.image.close()
+            raise
+
+    def _check(self) -> None:
+        request, options = self.request, self.options
         view = geometry.field_of_view(request)
         self.network = model.load(request.model_checkpoint, view)
         self.checkpoint = model.describe(request.model_checkpoint)
@@ -163,12 +171,20 @@ class Run:
 
     # -- (2) what decides the voxels -------------------------------------------
 
+    def _batch_size(self) -> int:
+        """What the network is compiled for, however little is left to do.
+
+        The last digits of its logits depend on it. A batch that all the
+        subvolumes together cannot fill would only be padded.
+        """
+        return min(self.request.batch_size, len(self.boxes))
+
     def _request_of_results(self) -> request_lib.InferenceRequest:
         """The request without what does not decide the voxels."""
         return dataclasses.replace(
             self.request,
             segmentation_output_dir="",
-            batch_size=1,
+            batch_size=self._batch_size(),
             concurrent_requests=1,
             checkpoint_interval=0,
         )
@@ -182,6 +198,7 @@ class Run:
             "deltas_zyx": self.deltas,
             "engine": self.engine,
             "compute_dtype": self.compute_dtype,
+            "emulated": engine_lib.is_emulated(self.engine, self.compute_dtype),
             "subvolume_zyx": self.options.subvolume_zyx,
             "overlap_zyx": self.options.overlap_zyx,
         }
@@ -232,7 +249,7 @@ class Run:
 
     def _warn(self) -> None:
         doubt = intensity.doubt(
-            intensity.samples(self.image, self.network.view.size),
+            intensity.samples(self.image, self.box, self.network.view.size),
             self.request.image_mean,
             self.request.image_stddev,
         )
@@ -247,8 +264,7 @@ class Run:
             self.network,
             self.engine,
             self.compute_dtype,
-            # A batch that canvases cannot fill would be padded.
-            min(self.request.batch_size, len(self.todo)),
+            self._batch_size(),
             lambda: calibration.samples(
                 self.image, self.network.view, self.request
             ),

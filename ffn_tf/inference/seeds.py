@@ -96,6 +96,16 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
         raise ValueError(
             f"seed_policy_args: {name} takes {known}, found {unknown}."
         )
+    size = arguments.get("voxel_size_zyx", (1, 1, 1))
+    if not (
+        isinstance(size, (list, tuple))
+        and len(size) == 3
+        and all(isinstance(v, (int, float)) and 0 < v < np.inf for v in size)
+    ):
+        raise ValueError(
+            f"seed_policy_args: voxel_size_zyx: expected 3 positive numbers, "
+            f"found {size!r}."
+        )
 
 
 def interior(

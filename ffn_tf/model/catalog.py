@@ -83,7 +83,12 @@ def _load_folder(folder: pathlib.Path) -> convstack.ConvStack:
             f"{weights} is not the file that {description} describes: found "
             f"{found}, expected {digest}. Copy both files again."
         )
-    network = _NETWORKS[network_name(name)].from_config(config)
+    try:
+        network = _NETWORKS[network_name(name)].from_config(config)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'{description}: "config" is not that of a {name} ({error!r}).'
+        ) from error
     network.build()
     network.load_weights(weights)
     return network

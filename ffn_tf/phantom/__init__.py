@@ -3,7 +3,7 @@
     options = phantom.Options(seed=1, size_zyx=(128, 128, 128))
     block = phantom.generate(options)            # image, labels
     truth = phantom.truth(options)               # skeletons, types
-    phantom.write(options, "out/phantom")        # any size, block by block
+    phantom.write(options, "out/phantom")        # block by block
 
 Dense neuropil: axons with boutons full of vesicles, dendrites with spines,
 glia in the gaps; membranes, mitochondria, microtubules, synapses. Made in

@@ -1,6 +1,9 @@
-"""Files: a phantom as volumes, block by block, in bounded memory.
+"""Files: a phantom as volumes, written block by block.
 
-An output folder holds
+Voxels never lie in memory all at once. The tissue does: outlines, organelles,
+and while it grows a grid of clearances; about 2 bytes for each voxel of 10 nm.
+
+An output folder, which appears when it is complete, holds
 
   image.zarr     uint8
   labels.zarr    uint64
@@ -13,6 +16,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import secrets
+import shutil
 
 import numpy as np
 import tqdm
@@ -32,7 +37,7 @@ def write(
     """Writes the phantom `options` into the folder; the path of its YAML.
 
     Raises:
-      FileExistsError: the folder holds a phantom already.
+      FileExistsError: the folder is there already.
     """
     folder = pathlib.Path(output_dir)
     made_by = {
@@ -50,7 +55,12 @@ def write(
     labels = dataclasses.replace(
         image, dtype=np.dtype(np.uint64), kind="segmentation"
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        raise FileExistsError(
+            f"{folder} exists already. Use another folder, or delete it."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = folder.with_name(f".tmp-{secrets.token_hex(4)}-{folder.name}")
     blocks = tqdm.tqdm(
         volume.grid.tile(options.domain, _BLOCK),
         total=volume.grid.count(options.domain, _BLOCK),
@@ -58,22 +68,32 @@ def write(
         unit="block",
         disable=None,
     )
-    with (
-        volume.staged(f"{folder}/image.zarr", image, attributes=made_by) as em,
-        volume.staged(
-            f"{folder}/labels.zarr", labels, attributes=made_by
-        ) as ids,
-    ):
-        for box in blocks:
-            block = voxels.generate(options, box)
-            em.write(box, block.image)
-            ids.write(box, block.labels)
-    skeletons.save(folder / "truth.npz", skeletons.truth(options))
-    _describe(options, folder)
+    try:
+        with (
+            volume.create(
+                f"{making}/image.zarr", image, attributes=made_by
+            ) as em,
+            volume.create(
+                f"{making}/labels.zarr", labels, attributes=made_by
+            ) as ids,
+        ):
+            for box in blocks:
+                block = voxels.generate(options, box)
+                em.write(box, block.image)
+                ids.write(box, block.labels)
+        skeletons.save(making / "truth.npz", skeletons.truth(options))
+        _describe(options, making, folder)
+        making.rename(folder)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
     return folder / "dataset.yaml"
 
 
-def _describe(options: options_lib.Options, folder: pathlib.Path) -> None:
+def _describe(
+    options: options_lib.Options, making: pathlib.Path, folder: pathlib.Path
+) -> None:
+    """Writes the dataset file into `making`, which becomes `folder`."""
     size = list(options.voxel_size_nm)
     where = folder.resolve()
     dataset = {
@@ -93,4 +113,4 @@ def _describe(options: options_lib.Options, folder: pathlib.Path) -> None:
         },
     }
     text = yaml.safe_dump(dataset, sort_keys=False)
-    volume.files.write_text(folder / "dataset.yaml", text)
+    volume.files.write_text(making / "dataset.yaml", text)

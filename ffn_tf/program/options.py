@@ -25,6 +25,9 @@ from absl import flags
 
 T = TypeVar("T")
 
+# --help shows the flags of the program; this module defines them for it.
+flags.disclaim_key_flags()
+
 
 def option(
     default: Any = dataclasses.MISSING,

@@ -175,8 +175,8 @@ def open_npz(address: Address) -> ArraySource:
             array = archive[key]
         except ValueError as error:
             raise ValueError(
-                f"{where}: not an array of numbers but a pickle, which is not "
-                f"opened ({error}); there are: {names}."
+                f"{where}: not a whole array of numbers ({error}); pickles "
+                f"are not opened; there are: {names}."
             ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise OSError(

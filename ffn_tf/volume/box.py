@@ -107,10 +107,6 @@ class Box:
             e >= f for e, f in zip(self.end, other.end)
         )
 
-    def contains_point(self, point: Sequence[int]) -> bool:
-        """True if voxel `point` (zyx) is in this box."""
-        return all(s <= p < e for s, p, e in zip(self.start, point, self.end))
-
     def intersected(self, other: Box) -> Box:
         """The voxels in both; an empty box where they do not meet."""
         start = triple(max(s, t) for s, t in zip(self.start, other.start))

@@ -33,6 +33,7 @@ from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
 
 _DRIVERS = {"precomputed": "neuroglancer_precomputed"}
+_CHUNK_DRIVERS = {"neuroglancer_precomputed", "zarr", "zarr3", "n5"}
 NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
 
 
@@ -126,7 +127,7 @@ def _open_spec(
     address: Address, array_path: str, writable: bool
 ) -> dict[str, Any]:
     if address.spec is not None:
-        return address.spec
+        return _strict(address.spec)
     spec: dict[str, Any] = {
         "driver": _DRIVERS.get(address.format, address.format),
         "kvstore": kvstore(address.path, array_path),
@@ -143,6 +144,21 @@ def _open_spec(
         spec["recheck_cached_data"] = "open"
         spec["recheck_cached_metadata"] = "open"
     return spec
+
+
+def _strict(spec: Any) -> Any:
+    """A TensorStore spec in which a missing chunk is an error.
+
+    Unless it says otherwise; also in the specs that it is made of.
+    """
+    if isinstance(spec, list):
+        return [_strict(item) for item in spec]
+    if not isinstance(spec, dict):
+        return spec
+    strict = {key: _strict(value) for key, value in spec.items()}
+    if spec.get("driver") in _CHUNK_DRIVERS:
+        strict.setdefault("fill_missing_data_reads", False)
+    return strict
 
 
 def open_chunked(address: Address, writable: bool) -> ChunkedSource:

@@ -14,9 +14,9 @@
 
 `voxel_size_nm` and `kind` may be left out where the volume knows them; where
 both say something, they must agree. `${NAME}` in an address is an
-environment variable; FFN_DATA_DIR, where unset, is `data` in the checkout
-(where third_party/fetch.py puts things) or `../shared/data` beside it. Regions
-are in voxels of the volumes.
+environment variable; FFN_DATA_DIR, where unset, is `../shared/data` beside the
+checkout or, if that is not there, `data` in it, where third_party/fetch.py
+puts things. Regions are in voxels of the volumes.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def data_dir() -> pathlib.Path:
-    """Where the real data is: $FFN_DATA_DIR, ./data or ../shared/data.
+    """Where the real data is, if anywhere.
 
-    The last if none of them is there.
+    $FFN_DATA_DIR, else `../shared/data` beside the checkout if that is there,
+    else `data` in it.
     """
-    fetched = _ROOT / "data"
     shared = _ROOT.parent / "shared" / "data"
-    default = fetched if fetched.exists() else shared
+    default = shared if shared.exists() else _ROOT / "data"
     return pathlib.Path(os.environ.get("FFN_DATA_DIR") or default)
 
 

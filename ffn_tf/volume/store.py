@@ -155,18 +155,25 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
     writable = mode == "r+"
     if writable and where.format in _READ_ONLY:
         raise ValueError(f"{address}: a format that is only read.")
-    source: Source
-    if where.format == "hdf5":
-        source = hdf5.open_hdf5(where, writable)
-    elif where.format == "npy":
-        source = arrays.open_npy(where, writable)
-    elif where.format == "npz":
-        source = arrays.open_npz(where)
-    elif where.format == "stack":
-        source = stack.open_stack(where)
-    else:
-        source = chunked.open_chunked(where, writable)
+    try:
+        source = _open_source(where, writable)
+    except ValueError as error:
+        if where.text in str(error):
+            raise
+        raise ValueError(f"{where.text}: {error}") from error
     return Volume(source, str(address), writable=writable)
+
+
+def _open_source(where: address_lib.Address, writable: bool) -> Source:
+    if where.format == "hdf5":
+        return hdf5.open_hdf5(where, writable)
+    if where.format == "npy":
+        return arrays.open_npy(where, writable)
+    if where.format == "npz":
+        return arrays.open_npz(where)
+    if where.format == "stack":
+        return stack.open_stack(where)
+    return chunked.open_chunked(where, writable)
 
 
 def refuse_existing(address: str) -> None:

@@ -53,7 +53,6 @@ def samples(fib25, image):
         ("openvino", "float32", 1e-5),
         ("openvino", "bfloat16", 1e-2),
         ("openvino", "bfloat16_mixed", 6e-3),
-        ("openvino", "bfloat16x2", 3e-3),
         ("openvino", "int8", 1e-2),
         ("tensorflow", "bfloat16", 1e-2),
     ],

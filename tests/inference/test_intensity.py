@@ -19,7 +19,7 @@ def test_samples_are_spread_over_the_volume():
     shape = (6, 9, 12)
     raw = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
     image = volume.from_array(raw, start=(100, 200, 300))
-    found = intensity.samples(image, (2, 3, 4))
+    found = intensity.samples(image, image.domain, (2, 3, 4))
     assert len(found) == 27
     assert {box.shape for box in found} == {(2, 3, 4)}
     corners = {
@@ -33,7 +33,7 @@ def test_samples_are_spread_over_the_volume():
 
 def test_a_volume_of_one_sample():
     image = volume.from_array(np.ones((2, 3, 4), np.uint8))
-    assert len(intensity.samples(image, (2, 3, 4))) == 1
+    assert len(intensity.samples(image, image.domain, (2, 3, 4))) == 1
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
-from ffn_tf.inference import pickles, probability
+from ffn_tf.inference import pickles
 from ffn_tf.inference import subvolume as subvolume_lib
 
 DATA = volume.dataset.data_dir()
@@ -455,48 +455,3 @@ def test_no_subvolume(tmp_path) -> None:
         subvolume_lib.open_result(str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         subvolume_lib.open_result(f"{tmp_path}/none.npz")
-
-
-# -- probabilities ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("value", "byte"),
-    [(np.nan, 0), (0.0, 1), (0.6, 153), (0.9999, 254), (1.0, 255)],
-)
-def test_bytes_of_probabilities(value, byte) -> None:
-    assert probability.quantise(np.array([value])).tolist() == [byte]
-
-
-def test_quantised_as_google_ffn_does() -> None:
-    values = np.random.default_rng(0).random(100_000).astype(np.float32)
-    expected = np.digitize(values, np.linspace(0.0, 1.0, 255))
-    np.testing.assert_array_equal(probability.quantise(values), expected)
-
-
-def test_the_way_back_is_within_half_a_step() -> None:
-    values = np.linspace(0, 1, 10_001)
-    back = probability.dequantise(probability.quantise(values))
-    assert back.dtype == np.float32
-    assert np.abs(back - values).max() < 0.5 / 254 + 1e-6
-    assert back[-1] == 1.0
-    assert np.isnan(probability.dequantise(np.zeros(1, np.uint8))).all()
-
-
-@hypothesis.given(hnp.arrays(np.uint8, (2, 3, 4)))
-def test_bytes_survive_the_way_back(quantised) -> None:
-    back = probability.dequantise(quantised)
-    np.testing.assert_array_equal(probability.quantise(back), quantised)
-
-
-def test_probability_file(tmp_path) -> None:
-    values = np.linspace(0.5, 0.9, 24).reshape(2, 3, 4)
-    values[0, 1, 2] = np.nan
-    quantised = probability.quantise(values)
-    path = probability.save(tmp_path, (5, 6, 7), quantised)
-    assert path == tmp_path / "7/6/seg-7_6_5.prob"
-    with np.load(path) as archive:
-        np.testing.assert_array_equal(archive["qprob"], quantised, strict=True)
-    np.testing.assert_allclose(probability.load(path), values, atol=0.002)
-    with pytest.raises(ValueError, match="found float64; use quantise"):
-        probability.save(tmp_path, (5, 6, 7), values)

@@ -87,6 +87,12 @@ def test_a_library_s_error_says_how_to_see_more(run):
     assert err.endswith(" (ValueError; FFN_TRACEBACK=1 shows where)\n")
 
 
+def test_help_describes_the_flags(run):
+    _, out, _ = run("--help")
+    assert "--needed: needed" in out
+    assert "(default: '1')" in out
+
+
 def test_the_traceback_can_be_asked_for(run):
     status, _, err = run("--needed=value", FFN_TRACEBACK="1")
     assert status == 1

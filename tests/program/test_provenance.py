@@ -55,6 +55,14 @@ def test_without_a_checkout_it_is_the_version(package):
     assert program.describe_code() == ffn_tf.__version__
 
 
+def test_another_project_s_checkout_does_not_count(package, monkeypatch):
+    git(package.parent, "init")
+    git(package.parent, "add", ".")
+    git(package.parent, "commit", "--allow-empty", "-m", "theirs")
+    monkeypatch.delenv("GIT_CEILING_DIRECTORIES")
+    assert program.describe_code() == ffn_tf.__version__
+
+
 def test_without_git_it_is_the_version(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert program.describe_code() == ffn_tf.__version__

@@ -54,8 +54,6 @@ def test_contains():
     box = Box((0, 1, 2), (3, 4, 5))
     assert box.contains(box)
     assert not box.contains(Box((0, 1, 2), (3, 4, 6)))
-    assert box.contains_point((2, 3, 4))
-    assert not box.contains_point((3, 3, 4))
 
 
 @pytest.mark.parametrize("values", [(1, 2), (1, 2, 3, 4), (1, 2, 0.5)], ids=str)

@@ -265,6 +265,29 @@ def test_n5_channels_are_last_on_disk(tmp_path):
         np.testing.assert_array_equal(found.read(), both[1])
 
 
+def test_a_missing_chunk_of_a_spec_is_an_error(tmp_path):
+    spec = {
+        "driver": "zarr",
+        "kvstore": f"file://{tmp_path}/em.zarr/",
+        "metadata": {"chunks": [2, 2, 2]},
+    }
+    array = ts.open(spec, create=True, dtype=ts.uint8, shape=(4, 2, 2)).result()
+    array[:2] = 7  # And nothing in the second chunk.
+    del spec["metadata"]
+    whole = volume.Box.from_shape((4, 2, 2))
+    cast = {"driver": "cast", "base": spec, "dtype": "uint16"}
+    for strict in (spec, cast):
+        with volume.open(json.dumps(strict)) as found:
+            assert found.read(volume.Box.from_shape((2, 2, 2))).max() == 7
+            with pytest.raises(
+                (OSError, ValueError), match=r"NOT_FOUND|missing"
+            ):
+                found.read(whole)
+    spec["fill_missing_data_reads"] = True
+    with volume.open(json.dumps(spec)) as found:
+        assert found.read(whole)[2:].max() == 0
+
+
 def test_tensorstore_spec(tmp_path):
     folder = make(tmp_path / "em", "zarr", VOXELS)
     spec = {

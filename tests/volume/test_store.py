@@ -3,6 +3,7 @@
 import pathlib
 import tempfile
 
+import h5py
 import hypothesis
 from hypothesis import strategies as st
 import numpy as np
@@ -236,6 +237,13 @@ def test_from_array_of_the_wrong_rank():
             volume.from_array(np.zeros(shape))
     with pytest.raises(ValueError, match="Voxels are numbers"):
         volume.from_array(np.zeros((3, 4, 5), object))
+
+
+def test_voxels_that_are_no_numbers_are_named_with_their_place(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = np.full((1, 1, 1), b"text")
+    with pytest.raises(ValueError, match=r"a\.h5:x: Voxels are numbers"):
+        volume.open(f"{tmp_path}/a.h5:x")
 
 
 @pytest.mark.parametrize("mode", ["w", "a", ""])
