@@ -18,16 +18,15 @@ What TensorStore does by itself, and we do not let it:
 from __future__ import annotations
 
 from collections.abc import Sequence
-import functools
-import json
+import contextlib
 import os
-import re
 from typing import Any
 
 import numpy as np
 import tensorstore as ts
 
 from ffn_tf.volume import grid, physical
+from ffn_tf.volume import place as place_lib
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
@@ -37,16 +36,8 @@ _CHUNK_DRIVERS = {"neuroglancer_precomputed", "zarr", "zarr3", "n5"}
 NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
 
 
-@functools.cache
-def context() -> ts.Context:
-    """The one cache and the one set of limits of this process."""
-    return ts.Context(
-        {
-            "cache_pool": {"total_bytes_limit": 2_000_000_000},
-            "data_copy_concurrency": {"limit": max(2, os.cpu_count() or 1)},
-            "file_io_concurrency": {"limit": 32},
-        }
-    )
+context = place_lib.context
+short = place_lib.short
 
 
 class ChunkedSource:
@@ -112,29 +103,25 @@ class ChunkedSource:
         pass
 
 
-def short(error: BaseException) -> str:
-    """The sentence of a TensorStore error, without its trail."""
-    return re.split(r" \[(?:source locations|tensorstore_)", str(error))[0]
-
-
-def kvstore(*parts: str) -> dict[str, str]:
-    """A local folder, as TensorStore names it."""
-    path = os.path.abspath(os.path.join(*parts))
-    return {"driver": "file", "path": path + "/"}
+def kvstore(*parts: str) -> dict[str, Any]:
+    """A folder, as TensorStore names it."""
+    return place_lib.Place(parts[0]).kvstore(*parts[1:])
 
 
 def _open_spec(
-    address: Address, array_path: str, writable: bool
-) -> dict[str, Any]:
+    address: Address, array_path: str, mip: int, writable: bool
+) -> Any:
+    if isinstance(address.spec, str):
+        return _strict(_from_url(address.spec))
     if address.spec is not None:
         return _strict(address.spec)
     spec: dict[str, Any] = {
         "driver": _DRIVERS.get(address.format, address.format),
-        "kvstore": kvstore(address.path, array_path),
+        "kvstore": address.place.kvstore(array_path),
         "fill_missing_data_reads": address.missing_is_zero,
     }
     if address.format == "precomputed":
-        spec["scale_index"] = address.mip or 0
+        spec["scale_index"] = mip
     if writable:
         # Zeros are written like other values, so that a chunk that is
         # missing was never written, and reading it is an error.
@@ -144,6 +131,16 @@ def _open_spec(
         spec["recheck_cached_data"] = "open"
         spec["recheck_cached_metadata"] = "open"
     return spec
+
+
+def _from_url(url: str) -> dict[str, Any]:
+    """The spec that a URL of TensorStore's stands for."""
+    try:
+        return ts.Spec(url).to_json()
+    except ValueError as error:
+        raise ValueError(
+            f"{url}: not a TensorStore URL: {short(error)}"
+        ) from error
 
 
 def _strict(spec: Any) -> Any:
@@ -163,13 +160,14 @@ def _strict(spec: Any) -> Any:
 
 def open_chunked(address: Address, writable: bool) -> ChunkedSource:
     """Opens a folder of chunks, or a TensorStore spec."""
-    path, metadata = "", {}
+    path, mip, metadata = "", 0, {}
     if address.format in NGFF_VERSIONS or address.format == "n5":
         metadata = _metadata(address)
         path, metadata = _array_in_group(address, metadata)
     elif address.format == "precomputed":
-        metadata = _read_json(address, "info") or {}
-    spec = _open_spec(address, path, writable)
+        metadata = _info(address)
+        mip = _scale(address, metadata)
+    spec = _open_spec(address, path, mip, writable)
     try:
         store = ts.open(
             spec, open=True, read=True, write=writable, context=context()
@@ -181,6 +179,55 @@ def open_chunked(address: Address, writable: bool) -> ChunkedSource:
             f"{address.text}: cannot be opened: {short(error)}."
         ) from error
     return _source(address, store, metadata)
+
+
+def _info(address: Address) -> dict[str, Any]:
+    """The `info` of a precomputed volume."""
+    info = address.place.read_json("info")
+    if info is None:
+        raise FileNotFoundError(
+            f"{address.text}: no precomputed volume: there is no "
+            f"{address.place.name('info')}."
+        )
+    return info
+
+
+def _scale(address: Address, info: dict[str, Any]) -> int:
+    """The index of the scale that the address asks for."""
+    try:
+        sizes = [reversed_axes(s["resolution"]) for s in info["scales"]]
+    except (KeyError, TypeError) as error:
+        raise OSError(
+            f"{address.place.name('info')} describes no volume ({error!r})."
+        ) from error
+    return chosen_scale(address, sizes)
+
+
+def chosen_scale(address: Address, sizes_nm: Sequence[Any]) -> int:
+    """The index of the scale that an address asks for.
+
+    Args:
+      sizes_nm: the voxel size of each scale, zyx.
+
+    Raises:
+      ValueError: there is no such scale; names those that there are.
+    """
+    wanted = address.resolution_nm
+    if wanted is None:
+        chosen = address.mip or 0
+    else:
+        near = [np.allclose(size, wanted, rtol=1e-3) for size in sizes_nm]
+        chosen = near.index(True) if any(near) else len(sizes_nm)
+    if chosen >= len(sizes_nm):
+        there = "; ".join(
+            f"mip={index}: {', '.join(f'{v:g}' for v in size)}"
+            for index, size in enumerate(sizes_nm)
+        )
+        asked = f"mip={address.mip}" if wanted is None else "that resolution_nm"
+        raise ValueError(
+            f"{address.text}: no scale {asked}; there are (nm, z,y,x) {there}."
+        )
+    return chosen
 
 
 def _source(
@@ -263,42 +310,26 @@ def _as_zyx(store: ts.TensorStore, address: Address) -> ts.TensorStore:
     return store
 
 
-def _read_json(address: Address, *parts: str) -> dict[str, Any] | None:
-    path = os.path.join(address.path, *parts)
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise OSError(
-            f"{address.text}: {path} is not JSON: {error}."
-        ) from error
-    if not isinstance(found, dict):
-        raise OSError(f"{address.text}: {path} is not a JSON object.")
-    return found
-
-
 def _metadata(address: Address, path: str = "") -> dict[str, Any]:
     """User attributes of a zarr or n5 array or group; key "_array" if array."""
     if address.format == "zarr":
-        attributes = _read_json(address, path, ".zattrs") or {}
-        is_array = _read_json(address, path, ".zarray") is not None
-        exists = is_array or _read_json(address, path, ".zgroup") is not None
+        attributes = address.place.read_json(path, ".zattrs") or {}
+        is_array = address.place.read(path, ".zarray") is not None
+        exists = is_array or address.place.read(path, ".zgroup") is not None
     elif address.format == "zarr3":
-        node = _read_json(address, path, "zarr.json")
+        node = address.place.read_json(path, "zarr.json")
         exists = node is not None
         attributes = (node or {}).get("attributes", {})
         is_array = (node or {}).get("node_type") == "array"
     else:
-        node = _read_json(address, path, "attributes.json")
+        node = address.place.read_json(path, "attributes.json")
         exists = node is not None
         attributes = node or {}
         is_array = "dimensions" in attributes
     if not exists:
         raise FileNotFoundError(
             f"{address.text}: no {address.format} volume in folder "
-            f"{os.path.join(address.path, path)}."
+            f"{address.place.name(path)}."
         )
     return attributes | {"_array": is_array}
 
@@ -316,7 +347,7 @@ def _array_in_group(
         return "", metadata
     try:
         path, size, start = physical.from_multiscales(
-            metadata, address.mip or 0
+            metadata, _ngff_scale(address, metadata)
         )
     except ValueError as error:
         raise ValueError(f"{address.text}: {error}.") from error
@@ -324,20 +355,28 @@ def _array_in_group(
         raise ValueError(
             f"{address.text}: a group without OME-NGFF multiscales, not an "
             f"array; name one of the folders in it: "
-            f"{', '.join(_subfolders(address.path)) or '(there are none)'}."
+            f"{', '.join(address.place.folders()) or '(there are none)'}."
         ) from error
     return path, metadata | {"scale": (size, start)}
 
 
-def _subfolders(path: str) -> list[str]:
-    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir())
+def _ngff_scale(address: Address, metadata: dict[str, Any]) -> int:
+    """The index of the scale of a multiscale group."""
+    if address.resolution_nm is None:
+        return address.mip or 0
+    sizes: list[Any] = []
+    with contextlib.suppress(ValueError):  # There is no further scale.
+        while True:
+            _, size, _ = physical.from_multiscales(metadata, len(sizes))
+            sizes.append(size or UNKNOWN_VOXEL_SIZE)
+    return chosen_scale(address, sizes)
 
 
 def _refuse_compressed_files(address: Address, store: ts.TensorStore) -> None:
     """CloudVolume's `.gz` and `.br` chunks would read as zeros."""
     key = store.spec().to_json()["scale_metadata"]["key"]
     folder = os.path.join(address.path, key)
-    if not os.path.isdir(folder):
+    if address.place.is_remote or not os.path.isdir(folder):
         return
     with os.scandir(folder) as entries:
         first = next((entry.name for entry in entries), "")
@@ -350,6 +389,6 @@ def _refuse_compressed_files(address: Address, store: ts.TensorStore) -> None:
 
 
 def _provenance(address: Address) -> dict[str, Any]:
-    steps = (_read_json(address, "provenance") or {}).get("processing", [])
+    steps = (address.place.read_json("provenance") or {}).get("processing", [])
     ours = [s["method"] for s in steps if "ffn_tf" in s.get("method", {})]
     return ours[0]["ffn_tf"] if ours else {}

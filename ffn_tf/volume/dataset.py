@@ -78,8 +78,13 @@ class Dataset:
     volumes: Mapping[str, Entry]
     regions: Mapping[str, Box]
 
-    def open(self, role: str) -> store.Volume:
+    def open(self, role: str, query: str = "") -> store.Volume:
         """Opens the volume of a role.
+
+        Args:
+          role: its name.
+          query: what an address may have after its question mark; beside what
+            that of the volume says, and in its stead.
 
         Raises:
           ValueError: no such role, or the volume contradicts the dataset.
@@ -91,7 +96,8 @@ class Dataset:
                 f"dataset {self.name}: no volume {role!r}; there are: "
                 f"{', '.join(self.volumes)}."
             )
-        opened = store.open(entry.address)
+        mark = "&" if "?" in entry.address else "?"
+        opened = store.open(entry.address + (mark + query if query else ""))
         size = opened.voxel_size_nm
         stated = entry.voxel_size_nm or size
         if size != UNKNOWN_VOXEL_SIZE and not np.allclose(size, stated):

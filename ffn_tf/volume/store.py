@@ -28,7 +28,7 @@ from ffn_tf.volume.source import Nanometres, Source, VolumeInfo
 
 Mode = Literal["r", "r+"]
 
-_READ_ONLY = ("npz", "spec", "stack")
+_READ_ONLY = ("dataset", "npz", "spec", "stack")
 
 
 class Volume:
@@ -153,15 +153,29 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
         raise ValueError(f"mode: expected r or r+, found {mode!r}.")
     where = address_lib.parse(address)
     writable = mode == "r+"
+    if where.format == "dataset":
+        return _open_of_dataset(where, writable)
     if writable and where.format in _READ_ONLY:
         raise ValueError(f"{address}: a format that is only read.")
     try:
         source = _open_source(where, writable)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         if where.text in str(error):
             raise
-        raise ValueError(f"{where.text}: {error}") from error
+        kind = OSError if isinstance(error, OSError) else ValueError
+        raise kind(f"{where.text}: {error}") from error
     return Volume(source, str(address), writable=writable)
+
+
+def _open_of_dataset(where: address_lib.Address, writable: bool) -> Volume:
+    from ffn_tf.volume import dataset  # Which opens volumes itself.
+
+    if writable:
+        raise ValueError(f"{where.text}: a dataset file names volumes to read.")
+    _, _, query = where.text.partition("?")
+    opened = dataset.load(where.path).open(where.dataset, query)
+    opened.address = where.text
+    return opened
 
 
 def _open_source(where: address_lib.Address, writable: bool) -> Source:
@@ -196,8 +210,8 @@ def refuse_existing(address: str) -> None:
         )
     if where.format == "hdf5":
         there = hdf5.exists(where)
-    elif os.path.isdir(where.path):
-        there = bool(os.listdir(where.path))
+    elif where.place.is_remote or os.path.isdir(where.path):
+        there = not where.place.is_empty()
     else:
         there = os.path.lexists(where.path)
     if there:

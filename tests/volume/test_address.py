@@ -2,7 +2,7 @@
 
 import pytest
 
-from ffn_tf.volume import address
+from ffn_tf.volume import address, place
 
 
 def parsed(text, **options):
@@ -27,6 +27,11 @@ def parsed(text, **options):
         ("precomputed://em", ("precomputed", "em", "")),
         ("precomputed://file:///a/em", ("precomputed", "/a/em", "")),
         ("file:///a/em.h5:raw", ("hdf5", "/a/em.h5", "raw")),
+        ("zarr2://em", ("zarr", "em", "")),
+        ("precomputed://gs://b/em", ("precomputed", "gs://b/em", "")),
+        ("n5://https://host/em", ("n5", "https://host/em", "")),
+        ("gs://bucket/em.zarr", ("zarr", "gs://bucket/em.zarr", "")),
+        ("a/h01.yaml#em", ("dataset", "a/h01.yaml", "em")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -40,6 +45,32 @@ def test_query():
     assert address.parse("em.h5:raw?channel=3").channel == 3
 
 
+def test_the_scale_by_its_voxels():
+    text = "precomputed://gs://b/em?resolution_nm=33,8,4.5&access=gcsfs"
+    found = address.parse(text, creating=True)
+    assert found.resolution_nm == (33, 8, 4.5)
+    assert found.access == "gcsfs"
+    assert found.place == place.Place("gs://b/em")
+
+
+def test_another_server_of_s3():
+    text = "n5://s3://b/em?endpoint=http://127.0.0.1:9000"
+    found = address.parse(text, creating=True)
+    assert found.place.kvstore("s0") == {
+        "driver": "s3",
+        "bucket": "b",
+        "path": "em/s0/",
+        "endpoint": "http://127.0.0.1:9000",
+        "aws_region": "us-east-1",
+    }
+
+
+def test_urls_of_tensorstore_are_left_to_it():
+    text = "file:///a/em/|zarr3:"
+    found = address.parse(text)
+    assert (found.format, found.spec) == ("spec", text)
+
+
 def test_spec():
     found = address.parse(' {"driver": "n5"}')
     assert (found.format, found.spec) == ("spec", {"driver": "n5"})
@@ -48,7 +79,14 @@ def test_spec():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("gs://bucket/em", r"unknown scheme gs://.*precomputed, zarr"),
+        ("ftp://host/em", r"unknown scheme ftp://.*precomputed, zarr"),
+        ("zarr://ftp://host/em", r"unknown place ftp://.*gs://"),
+        ("zarr://em?endpoint=http://h", "endpoint= means nothing"),
+        ("zarr://em?resolution_nm=4,4", "three lengths z,y,x, found '4,4'"),
+        ("zarr://em?resolution_nm=4,4,0", "three lengths"),
+        ("zarr://em?mip=1&resolution_nm=4,4,4", "both choose a scale"),
+        ("zarr://em?region=soma", "region= means nothing"),
+        ("a.yaml#em?endpoint=http://h", "endpoint= means nothing"),
         ("", "no path"),
         ("zarr://", "no path"),
         ("em.h5:raw?mip=1", "mip= means nothing"),

@@ -123,8 +123,11 @@ def test_precomputed_scales_and_channels(tmp_path):
             np.testing.assert_array_equal(found.read(), coarse.T)
         with volume.open(f"{folder}?mip={mip}&channel=1") as found:
             np.testing.assert_array_equal(found.read(), coarse.T + 1000)
-    with pytest.raises((OSError, ValueError), match=r"mip=2.*cannot be opened"):
-        volume.open(f"{folder}?mip=2")
+    with volume.open(f"{folder}?resolution_nm=40,8,8") as found:
+        assert found.voxel_size_nm == (40, 8, 8)
+    for query in ("mip=2", "resolution_nm=40,4,8"):
+        with pytest.raises(ValueError, match=r"no scale .*mip=1: 40, 8, 8"):
+            volume.open(f"{folder}?{query}")
     with pytest.raises(ValueError, match=r"channel 2 does not exist.*are 2"):
         volume.open(f"{folder}?channel=2")
 
@@ -213,6 +216,10 @@ def test_ome_zarr_of_other_tools(tmp_path):
         assert found.voxel_size_nm == pytest.approx((40, 8, 8))
         assert found.domain.start == (10, 10, 10)
         np.testing.assert_array_equal(found.read(), VOXELS[:, ::2, ::2])
+    with volume.open(f"{folder}?resolution_nm=40,8,8") as found:
+        assert found.voxel_size_nm == pytest.approx((40, 8, 8))
+    with pytest.raises(ValueError, match=r"mip=0: 40, 4, 4; mip=1: 40, 8, 8"):
+        volume.open(f"{folder}?resolution_nm=40,16,16")
     with pytest.raises(ValueError, match="scale 2 does not exist; there are 2"):
         volume.open(f"zarr://{folder}?mip=2")
     with volume.open(f"{folder}/s0") as found:

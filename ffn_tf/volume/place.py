@@ -1,0 +1,202 @@
+"""Places: folders on this machine, in buckets, and behind web servers.
+
+    em                            a folder of this machine
+    gs://bucket/em                Google Cloud Storage
+    s3://bucket/em                S3; another server of its kind by `endpoint`
+    http://host/em  https://...   a web server, read-only
+
+Small files (metadata) are read and written here, whole. Chunks are
+TensorStore's business, which gets a place as `kvstore(...)`.
+
+Remote reads are retried with growing pauses, from 50 ms on, for about a
+minute; a server that sends nothing for 30 s counts as failed (set before
+TensorStore is first used, by TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import os
+from typing import Any
+import urllib.parse
+
+# TensorStore alone would wait for a silent server for ever.
+os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", "30")
+os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES", "1")
+
+# isort: split
+import tensorstore as ts
+
+from ffn_tf.volume import files
+
+# One of them is in the folder of every volume of chunks.
+METADATA_FILES = ["info", "zarr.json", ".zarray", ".zgroup", "attributes.json"]
+REMOTE = ("gs", "s3", "http", "https")
+_DRIVERS = {"gs": "gcs", "s3": "s3"}
+_RETRIES = {"max_retries": 10, "initial_delay": "50ms", "max_delay": "10s"}
+
+
+@functools.cache
+def context() -> ts.Context:
+    """The one cache and the one set of limits of this process."""
+    remote = {
+        f"{kind}_request_{name}": value
+        for kind in ("gcs", "s3", "http")
+        for name, value in (
+            ("concurrency", {"limit": 128}),
+            ("retries", _RETRIES),
+        )
+    }
+    return ts.Context(
+        {
+            "cache_pool": {"total_bytes_limit": 2_000_000_000},
+            "data_copy_concurrency": {"limit": max(2, os.cpu_count() or 1)},
+            "file_io_concurrency": {"limit": 32},
+            **remote,
+        }
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A folder.
+
+    Attributes:
+      url: a path, or a URL whose scheme is one of REMOTE.
+      endpoint: for s3: URL of the server, if it is not Amazon's.
+      region: for s3.
+    """
+
+    url: str
+    endpoint: str = ""
+    region: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """One of REMOTE; "" for this machine."""
+        scheme, separator, _ = self.url.partition("://")
+        return scheme if separator else ""
+
+    @property
+    def is_remote(self) -> bool:
+        return bool(self.scheme)
+
+    def kvstore(self, *parts: str) -> dict[str, Any]:
+        """The folder, or one in it, as TensorStore names it."""
+        inside = [part for part in parts if part]
+        if not self.is_remote:
+            path = os.path.abspath(os.path.join(self.url, *inside))
+            return {"driver": "file", "path": path + "/"}
+        url = urllib.parse.urlsplit(self.url)
+        key = "/".join([url.path.strip("/"), *inside]).strip("/")
+        if self.scheme in ("http", "https"):
+            base = f"{url.scheme}://{url.netloc}"
+            return {"driver": "http", "base_url": base, "path": f"/{key}/"}
+        spec = {
+            "driver": _DRIVERS[self.scheme],
+            "bucket": url.netloc,
+            "path": f"{key}/" if key else "",
+        }
+        if self.scheme == "s3" and self.endpoint:
+            spec["endpoint"] = self.endpoint
+        if self.scheme == "s3" and (self.region or self.endpoint):
+            spec["aws_region"] = self.region or "us-east-1"
+        return spec
+
+    def name(self, *parts: str) -> str:
+        """A file or folder in it, for messages."""
+        return "/".join([self.url.rstrip("/"), *filter(None, parts)])
+
+    def read_all(self, names: list[str]) -> list[bytes | None]:
+        """Small files in the folder, at the same time; None where missing.
+
+        Raises:
+          OSError: the server cannot be asked, or refuses.
+        """
+        store = _opened(self)
+        pending = [store.read(name) for name in names]
+        found = []
+        for name, future in zip(names, pending):
+            try:
+                result = future.result()
+            except (ValueError, OSError) as error:
+                raise OSError(
+                    f"{self.name(name)}: cannot be read: {short(error)}"
+                ) from error
+            is_there = result.state == "value"
+            found.append(bytes(result.value) if is_there else None)
+        return found
+
+    def read(self, *parts: str) -> bytes | None:
+        """One small file; see `read_all`."""
+        return self.read_all(["/".join(filter(None, parts))])[0]
+
+    def read_json(self, *parts: str) -> dict[str, Any] | None:
+        """A JSON object in a file; None if the file is missing.
+
+        Raises:
+          OSError: as `read`; or the file holds something else.
+        """
+        data = self.read(*parts)
+        if data is None:
+            return None
+        try:
+            found = json.loads(data)
+        except ValueError as error:
+            raise OSError(
+                f"{self.name(*parts)} is not JSON: {error}."
+            ) from error
+        if not isinstance(found, dict):
+            raise OSError(f"{self.name(*parts)} is not a JSON object.")
+        return found
+
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a small file, whole or not at all.
+
+        Raises:
+          OSError: it cannot be written; web servers are only read.
+        """
+        if not self.is_remote:
+            with files.atomic_path(os.path.join(self.url, name)) as temporary:
+                temporary.write_bytes(data)
+            return
+        try:
+            _opened(self).write(name, data).result()
+        except (ValueError, OSError) as error:
+            raise OSError(
+                f"{self.name(name)}: cannot be written: {short(error)}"
+            ) from error
+
+    def is_empty(self) -> bool:
+        """True if nothing is in the folder, or it is not there.
+
+        A remote one counts as empty if it has no metadata of a volume: to
+        list a bucket may take for ever.
+        """
+        if self.is_remote:
+            return not any(self.read_all(METADATA_FILES))
+        return not os.path.isdir(self.url) or not os.listdir(self.url)
+
+    def folders(self) -> list[str]:
+        """Names of the folders in it; none where that cannot be asked."""
+        if self.is_remote:
+            return []
+        if not os.path.isdir(self.url):
+            return []
+        with os.scandir(self.url) as entries:
+            return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+@functools.lru_cache(maxsize=64)
+def _opened(place: Place) -> ts.KvStore:
+    return ts.KvStore.open(place.kvstore(), context=context()).result()
+
+
+def short(error: BaseException) -> str:
+    """The sentence of a TensorStore error, without its trail."""
+    text = str(error)
+    for mark in (" [source locations", " [tensorstore_"):
+        text = text.split(mark)[0]
+    return text
