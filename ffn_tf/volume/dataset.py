@@ -7,23 +7,38 @@
         address: ${FFN_DATA_DIR}/fib25/grayscale_maps.h5:raw
         voxel_size_nm: [10, 10, 10]
         kind: image
+    resources:
+      paper:
+        address: https://doi.org/10.1073/pnas.1509820112
     regions:
       crop:
         start_zyx: [60, 60, 60]
         size_zyx: [80, 80, 80]
+        voxel_size_nm: [10, 10, 10]
+    known_issues:
+      - volume: image
+        note: what is wrong with it
+
+Resources are what belongs to the specimen and is no volume: skeletons,
+tables, models. A region is a box of voxels of its own `voxel_size_nm`, so that
+it can be found in every scale of every volume; without, of the voxels of the
+volume that it is used with. Sizes and bounds of the volumes are never written
+here: they are read from the volumes. `licence`, `source` and any `note` are
+texts for people.
 
 `voxel_size_nm` and `kind` may be left out where the volume knows them; where
 both say something, they must agree. `${NAME}` in an address is an
 environment variable; FFN_DATA_DIR, where unset, is `../shared/data` beside the
 checkout or, if that is not there, `data` in it, where third_party/fetch.py
-puts things. Regions are in voxels of the volumes.
+puts things.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import difflib
+import math
 import os
 import pathlib
 import re
@@ -33,12 +48,23 @@ import numpy as np
 import yaml
 
 from ffn_tf.volume import store
-from ffn_tf.volume.box import Box
+from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE
 
-_KEYS = ("name", "description", "volumes", "regions")
-_ENTRY_KEYS = ("address", "voxel_size_nm", "kind")
-_REGION_KEYS = ("start_zyx", "size_zyx")
+_KEYS = (
+    "name",
+    "description",
+    "licence",
+    "source",
+    "volumes",
+    "resources",
+    "regions",
+    "known_issues",
+)
+_ENTRY_KEYS = ("address", "voxel_size_nm", "kind", "note")
+_RESOURCE_KEYS = ("address", "kind", "note")
+_REGION_KEYS = ("start_zyx", "size_zyx", "voxel_size_nm", "note")
+_ISSUE_KEYS = ("volume", "note")
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -60,6 +86,48 @@ class Entry:
     address: str
     voxel_size_nm: tuple[float, float, float] | None = None
     kind: str | None = None
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Resource:
+    """Something of a specimen that is no volume."""
+
+    address: str
+    kind: str = ""
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A named box; in voxels of `voxel_size_nm`, or of any volume if None."""
+
+    box: Box
+    voxel_size_nm: tuple[float, float, float] | None = None
+    note: str = ""
+
+    def in_voxels(self, voxel_size_nm: Sequence[float]) -> Box:
+        """The least box of voxels of another size that covers it."""
+        if self.voxel_size_nm is None:
+            return self.box
+        ratios = [o / n for o, n in zip(self.voxel_size_nm, voxel_size_nm)]
+        # A millionth of a voxel is rounding, not tissue.
+        return Box(
+            triple(
+                math.floor(s * r + 1e-6) for s, r in zip(self.box.start, ratios)
+            ),
+            triple(
+                math.ceil(e * r - 1e-6) for e, r in zip(self.box.end, ratios)
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Issue:
+    """Something that is known to be wrong with a volume."""
+
+    volume: str
+    note: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +138,19 @@ class Dataset:
       name: of the specimen.
       description: a sentence about it.
       volumes: by role: image, truth, ...
-      regions: named boxes, in voxels.
+      regions, resources: by name.
+      known_issues: of the volumes.
+      licence, source: texts.
     """
 
     name: str
     description: str
     volumes: Mapping[str, Entry]
-    regions: Mapping[str, Box]
+    regions: Mapping[str, Region]
+    resources: Mapping[str, Resource]
+    known_issues: tuple[Issue, ...]
+    licence: str
+    source: str
 
     def open(self, role: str, query: str = "") -> store.Volume:
         """Opens the volume of a role.
@@ -135,7 +209,27 @@ def load(path: str | os.PathLike[str]) -> Dataset:
             name: _region(value, f"{path}: regions.{name}")
             for name, value in _mapping(top.get("regions", {}), path).items()
         },
+        resources={
+            name: Resource(
+                **_texts(value, f"{path}: resources.{name}", _RESOURCE_KEYS)
+            )
+            for name, value in _mapping(top.get("resources", {}), path).items()
+        },
+        known_issues=tuple(
+            Issue(**_texts(value, f"{path}: known_issues", _ISSUE_KEYS, 2))
+            for value in top.get("known_issues", [])
+        ),
+        licence=str(top.get("licence", "")),
+        source=str(top.get("source", "")),
     )
+
+
+def _texts(
+    value: Any, where: str, keys: tuple[str, ...], required: int = 1
+) -> dict[str, str]:
+    """A mapping of texts; the first `required` of `keys` must be there."""
+    found = _checked(value, where, keys[:required], keys)
+    return {key: str(item) for key, item in found.items()}
 
 
 def _mapping(value: Any, where: Any) -> dict[str, Any]:
@@ -188,14 +282,22 @@ def _entry(value: Any, where: str) -> Entry:
         if size is None
         else _three(size, f"{where}.voxel_size_nm", int, float),
         kind=kind,
+        note=str(found.get("note", "")),
     )
 
 
-def _region(value: Any, where: str) -> Box:
-    found = _checked(value, where, _REGION_KEYS, _REGION_KEYS)
-    return Box.from_size(
-        _three(found["start_zyx"], f"{where}.start_zyx", int),
-        _three(found["size_zyx"], f"{where}.size_zyx", int),
+def _region(value: Any, where: str) -> Region:
+    found = _checked(value, where, _REGION_KEYS[:2], _REGION_KEYS)
+    size = found.get("voxel_size_nm")
+    return Region(
+        Box.from_size(
+            _three(found["start_zyx"], f"{where}.start_zyx", int),
+            _three(found["size_zyx"], f"{where}.size_zyx", int),
+        ),
+        None
+        if size is None
+        else _three(size, f"{where}.voxel_size_nm", int, float),
+        str(found.get("note", "")),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from ffn_tf import volume
 
 Box = volume.Box
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs" / "datasets"
 TEXT = """
 name: tiny
 description: three voxels
@@ -43,7 +44,7 @@ def load(folder, text):
 def test_volumes_and_regions(folder):
     tiny = load(folder, TEXT)
     assert (tiny.name, tiny.description) == ("tiny", "three voxels")
-    assert tiny.regions == {"corner": Box((0, 1, -2), (1, 3, 1))}
+    assert tiny.regions["corner"].box == Box((0, 1, -2), (1, 3, 1))
     with tiny.open("image") as image:
         assert image.voxel_size_nm == (40.0, 8.5, 4.0)
         assert image.info.kind == "image"
@@ -51,6 +52,44 @@ def test_volumes_and_regions(folder):
     with tiny.open("truth") as truth:
         assert truth.voxel_size_nm == (40.0, 8.0, 4.0)
         assert truth.info.kind == "segmentation"
+
+
+def test_a_region_in_voxels_of_another_size():
+    region = volume.dataset.Region(Box((5, 7, 9), (6, 9, 12)), (33, 8, 8))
+    assert region.in_voxels((33, 8, 8)) == region.box
+    assert region.in_voxels((33, 4, 4)) == Box((5, 14, 18), (6, 18, 24))
+    # Grown to whole voxels.
+    assert region.in_voxels((66, 16, 32)) == Box((2, 3, 2), (3, 5, 3))
+    assert volume.dataset.Region(region.box).in_voxels((1, 1, 1)) == region.box
+
+
+def test_a_dataset_file_is_an_address(folder):
+    load(folder, TEXT)
+    address = f"{folder}/tiny.yaml#image"
+    with volume.open(address) as image:
+        assert image.address == address
+        assert image.voxel_size_nm == (40.0, 8.5, 4.0)
+        assert image.read()[0, 1, 2] == 5
+    with pytest.raises(ValueError, match=r"no volume 'imago'; there are: im"):
+        volume.open(f"{folder}/tiny.yaml#imago")
+    with pytest.raises(ValueError, match="names volumes to read"):
+        volume.open(address, mode="r+")
+    with pytest.raises(FileNotFoundError):
+        volume.open(f"{folder}/absent.yaml#image")
+
+
+def test_h01_is_described():
+    h01 = volume.dataset.load(CONFIGS / "h01.yaml")
+    assert h01.licence == "CC BY 4.0"
+    assert {"em", "c3", "c2", "tissue", "subcompartments"} <= set(h01.volumes)
+    assert {"skeletons", "segclr_models", "segclr_embeddings"} <= set(
+        h01.resources
+    )
+    assert {issue.volume for issue in h01.known_issues} <= set(h01.volumes)
+    for entry in h01.volumes.values():
+        parsed = volume.address.parse(entry.address)
+        assert parsed.format == "precomputed"
+        assert parsed.path.startswith("gs://h01-release/data/")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +154,7 @@ def test_fib25():
     for role in fib25.volumes:
         with fib25.open(role) as found:
             assert found.voxel_size_nm == (10.0, 10.0, 10.0)
-            assert found.domain.contains(fib25.regions["crop80"])
+            assert found.domain.contains(fib25.regions["crop80"].box)
             assert found.info.kind == "image" or role != "image"
 
 
