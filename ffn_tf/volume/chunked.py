@@ -18,7 +18,6 @@ What TensorStore does by itself, and we do not let it:
 from __future__ import annotations
 
 from collections.abc import Sequence
-import contextlib
 import os
 from typing import Any
 
@@ -26,10 +25,11 @@ import numpy as np
 import tensorstore as ts
 
 from ffn_tf.volume import grid, physical
+from ffn_tf.volume import metadata as metadata_lib
 from ffn_tf.volume import place as place_lib
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box, triple
-from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, VolumeInfo
+from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, Nanometres, VolumeInfo
 
 _DRIVERS = {"precomputed": "neuroglancer_precomputed"}
 _CHUNK_DRIVERS = {"neuroglancer_precomputed", "zarr", "zarr3", "n5"}
@@ -38,6 +38,7 @@ NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
 
 context = place_lib.context
 short = place_lib.short
+chosen_scale = metadata_lib.chosen_scale
 
 
 class ChunkedSource:
@@ -49,8 +50,10 @@ class ChunkedSource:
         info: VolumeInfo,
         attributes: dict[str, Any],
         where: str,
+        scales_nm: tuple[Nanometres, ...] = (),
     ) -> None:
         self.info = info
+        self.scales_nm = scales_nm or (info.voxel_size_nm,)
         self.attributes = attributes
         self._view = view
         self._where = where
@@ -109,7 +112,7 @@ def kvstore(*parts: str) -> dict[str, Any]:
 
 
 def _open_spec(
-    address: Address, array_path: str, mip: int, writable: bool
+    address: Address, metadata: metadata_lib.Metadata, writable: bool
 ) -> Any:
     if isinstance(address.spec, str):
         return _strict(_from_url(address.spec))
@@ -117,11 +120,11 @@ def _open_spec(
         return _strict(address.spec)
     spec: dict[str, Any] = {
         "driver": _DRIVERS.get(address.format, address.format),
-        "kvstore": address.place.kvstore(array_path),
+        "kvstore": address.place.kvstore(metadata.array_path),
         "fill_missing_data_reads": address.missing_is_zero,
     }
     if address.format == "precomputed":
-        spec["scale_index"] = mip
+        spec["scale_index"] = metadata.mip
     if writable:
         # Zeros are written like other values, so that a chunk that is
         # missing was never written, and reading it is an error.
@@ -160,14 +163,10 @@ def _strict(spec: Any) -> Any:
 
 def open_chunked(address: Address, writable: bool) -> ChunkedSource:
     """Opens a folder of chunks, or a TensorStore spec."""
-    path, mip, metadata = "", 0, {}
-    if address.format in NGFF_VERSIONS or address.format == "n5":
-        metadata = _metadata(address)
-        path, metadata = _array_in_group(address, metadata)
-    elif address.format == "precomputed":
-        metadata = _info(address)
-        mip = _scale(address, metadata)
-    spec = _open_spec(address, path, mip, writable)
+    metadata = metadata_lib.Metadata({})
+    if address.spec is None:
+        metadata = metadata_lib.read(address)
+    spec = _open_spec(address, metadata, writable)
     try:
         store = ts.open(
             spec, open=True, read=True, write=writable, context=context()
@@ -181,61 +180,12 @@ def open_chunked(address: Address, writable: bool) -> ChunkedSource:
     return _source(address, store, metadata)
 
 
-def _info(address: Address) -> dict[str, Any]:
-    """The `info` of a precomputed volume."""
-    info = address.place.read_json("info")
-    if info is None:
-        raise FileNotFoundError(
-            f"{address.text}: no precomputed volume: there is no "
-            f"{address.place.name('info')}."
-        )
-    return info
-
-
-def _scale(address: Address, info: dict[str, Any]) -> int:
-    """The index of the scale that the address asks for."""
-    try:
-        sizes = [reversed_axes(s["resolution"]) for s in info["scales"]]
-    except (KeyError, TypeError) as error:
-        raise OSError(
-            f"{address.place.name('info')} describes no volume ({error!r})."
-        ) from error
-    return chosen_scale(address, sizes)
-
-
-def chosen_scale(address: Address, sizes_nm: Sequence[Any]) -> int:
-    """The index of the scale that an address asks for.
-
-    Args:
-      sizes_nm: the voxel size of each scale, zyx.
-
-    Raises:
-      ValueError: there is no such scale; names those that there are.
-    """
-    wanted = address.resolution_nm
-    if wanted is None:
-        chosen = address.mip or 0
-    else:
-        near = [np.allclose(size, wanted, rtol=1e-3) for size in sizes_nm]
-        chosen = near.index(True) if any(near) else len(sizes_nm)
-    if chosen >= len(sizes_nm):
-        there = "; ".join(
-            f"mip={index}: {', '.join(f'{v:g}' for v in size)}"
-            for index, size in enumerate(sizes_nm)
-        )
-        asked = f"mip={address.mip}" if wanted is None else "that resolution_nm"
-        raise ValueError(
-            f"{address.text}: no scale {asked}; there are (nm, z,y,x) {there}."
-        )
-    return chosen
-
-
 def _source(
-    address: Address, store: ts.TensorStore, metadata: dict[str, Any]
+    address: Address, store: ts.TensorStore, metadata: metadata_lib.Metadata
 ) -> ChunkedSource:
     view = _as_zyx(store, address)
-    ours = metadata.get("ffn_tf", {})
-    kind = ours.get("kind", metadata.get("type"))
+    ours = metadata.values.get("ffn_tf", {})
+    kind = ours.get("kind", metadata.values.get("type"))
     size, start = _physical(address, view, metadata)
     if start is not None:
         view = view[ts.d[:].translate_to[start]]
@@ -252,30 +202,33 @@ def _source(
     attributes = ours.get("attributes", {})
     if address.format == "precomputed":
         _refuse_compressed_files(address, store)
-        attributes = _provenance(address)
-    return ChunkedSource(view, info, attributes, address.text)
+        attributes = metadata_lib.provenance(address)
+    return ChunkedSource(
+        view, info, attributes, address.text, metadata.scales_nm
+    )
 
 
 def _physical(
-    address: Address, view: ts.TensorStore, metadata: dict[str, Any]
+    address: Address, view: ts.TensorStore, metadata: metadata_lib.Metadata
 ) -> tuple[Any, Any]:
     """Voxel size and first voxel; None where the store itself knows."""
-    if "scale" in metadata:  # from the group of a multiscale volume
-        return metadata["scale"]
+    if metadata.of_group is not None:
+        return metadata.of_group
+    values = metadata.values
     size = physical.from_units(view.dimension_units)
     if address.format == "precomputed":
         return size, None
     if address.format == "n5":
         # Without units, Paintera's: nanometres.
         known: dict[str, Any] = {
-            name: reversed_axes(metadata[name])[-3:]
+            name: reversed_axes(values[name])[-3:]
             for name in ("resolution", "offset")
-            if isinstance(metadata.get(name), list)
+            if isinstance(values.get(name), list)
         }
         if size:
             known["resolution"] = size
         return physical.from_attributes(known)
-    stored, start = physical.from_attributes(metadata)
+    stored, start = physical.from_attributes(values)
     return (stored, start) if stored else (size, None)
 
 
@@ -310,68 +263,6 @@ def _as_zyx(store: ts.TensorStore, address: Address) -> ts.TensorStore:
     return store
 
 
-def _metadata(address: Address, path: str = "") -> dict[str, Any]:
-    """User attributes of a zarr or n5 array or group; key "_array" if array."""
-    if address.format == "zarr":
-        attributes = address.place.read_json(path, ".zattrs") or {}
-        is_array = address.place.read(path, ".zarray") is not None
-        exists = is_array or address.place.read(path, ".zgroup") is not None
-    elif address.format == "zarr3":
-        node = address.place.read_json(path, "zarr.json")
-        exists = node is not None
-        attributes = (node or {}).get("attributes", {})
-        is_array = (node or {}).get("node_type") == "array"
-    else:
-        node = address.place.read_json(path, "attributes.json")
-        exists = node is not None
-        attributes = node or {}
-        is_array = "dimensions" in attributes
-    if not exists:
-        raise FileNotFoundError(
-            f"{address.text}: no {address.format} volume in folder "
-            f"{address.place.name(path)}."
-        )
-    return attributes | {"_array": is_array}
-
-
-def _array_in_group(
-    address: Address, metadata: dict[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """Path of the array that a mip of a group means, and its metadata."""
-    if metadata["_array"]:
-        if address.mip:
-            raise ValueError(
-                f"{address.text}: a single array, which has no scale "
-                f"{address.mip}."
-            )
-        return "", metadata
-    try:
-        path, size, start = physical.from_multiscales(
-            metadata, _ngff_scale(address, metadata)
-        )
-    except ValueError as error:
-        raise ValueError(f"{address.text}: {error}.") from error
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ValueError(
-            f"{address.text}: a group without OME-NGFF multiscales, not an "
-            f"array; name one of the folders in it: "
-            f"{', '.join(address.place.folders()) or '(there are none)'}."
-        ) from error
-    return path, metadata | {"scale": (size, start)}
-
-
-def _ngff_scale(address: Address, metadata: dict[str, Any]) -> int:
-    """The index of the scale of a multiscale group."""
-    if address.resolution_nm is None:
-        return address.mip or 0
-    sizes: list[Any] = []
-    with contextlib.suppress(ValueError):  # There is no further scale.
-        while True:
-            _, size, _ = physical.from_multiscales(metadata, len(sizes))
-            sizes.append(size or UNKNOWN_VOXEL_SIZE)
-    return chosen_scale(address, sizes)
-
-
 def _refuse_compressed_files(address: Address, store: ts.TensorStore) -> None:
     """CloudVolume's `.gz` and `.br` chunks would read as zeros."""
     key = store.spec().to_json()["scale_metadata"]["key"]
@@ -386,9 +277,3 @@ def _refuse_compressed_files(address: Address, store: ts.TensorStore) -> None:
             f"CloudVolume writes by default on local disks and nothing else "
             f"reads; write them again with compress=False, or unpack them."
         )
-
-
-def _provenance(address: Address) -> dict[str, Any]:
-    steps = (address.place.read_json("provenance") or {}).get("processing", [])
-    ours = [s["method"] for s in steps if "ffn_tf" in s.get("method", {})]
-    return ours[0]["ffn_tf"] if ours else {}

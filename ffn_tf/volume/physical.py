@@ -113,6 +113,16 @@ def to_multiscales(info: VolumeInfo, version: str) -> dict[str, Any]:
     return {"ome": {"version": version, "multiscales": [multiscale]}}
 
 
+def count_multiscales(attributes: Mapping[str, Any]) -> int:
+    """How many scales there are.
+
+    Raises:
+      KeyError, TypeError: not OME-NGFF.
+    """
+    multiscale = attributes.get("ome", attributes)["multiscales"][0]
+    return len(multiscale["datasets"])
+
+
 def from_multiscales(
     attributes: Mapping[str, Any], mip: int
 ) -> tuple[str, Nanometres | None, Triple]:

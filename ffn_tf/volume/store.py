@@ -61,6 +61,11 @@ class Volume:
         return self.info.voxel_size_nm
 
     @property
+    def scales_nm(self) -> tuple[Nanometres, ...]:
+        """Voxel size of each scale of a multiscale volume, zyx."""
+        return getattr(self._source, "scales_nm", (self.voxel_size_nm,))
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What `create` was given as attributes; empty if nothing."""
         return dict(self._source.attributes)
