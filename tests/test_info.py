@@ -1,0 +1,62 @@
+"""What is at an address, said without reading voxels."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ffn_tf import info, volume
+
+
+@pytest.fixture
+def address(tmp_path):
+    found = f"zarr://{tmp_path}/em.zarr"
+    box = volume.Box((1, 2, 3), (5, 8, 11))
+    told = volume.VolumeInfo(box, np.dtype(np.uint16), (40, 8, 4), (4, 3, 2))
+    volume.create(found, told, attributes={"made": "here"}).close()
+    return found
+
+
+def test_a_volume(address):
+    found = info.run(address)
+    assert found["dtype"] == "uint16"
+    assert found["start_zyx"] == [1, 2, 3]
+    assert found["size_zyx"] == [4, 6, 8]
+    assert found["voxel_size_nm"] == [40, 8, 4]
+    assert found["extent_um"] == [0.16, 0.048, 0.032]
+    assert found["chunk_zyx"] == [4, 3, 2]
+    assert found["scales_nm"] == [[40, 8, 4]]
+    assert found["attributes"] == {"made": "here"}
+
+
+def test_gigabytes_do_not_depend_on_what_fits():
+    box = volume.Box.from_shape((5293, 712800, 1031784))
+    assert info.gigabytes(box, 1) == 3.89e6
+
+
+def test_a_dataset_file(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        "name: tiny\nvolumes: {em: {address: em.npy, note: grey}}\n"
+        "regions: {all: {start_zyx: [0, 0, 0], size_zyx: [1000, 10, 200]}}\n"
+        "known_issues: [{volume: em, note: dark}]\n"
+    )
+    found = info.run(str(path))
+    assert found["volumes"]["em"] == {"address": "em.npy", "note": "grey"}
+    assert found["regions"]["all"]["gigabytes_uint8"] == 0.002
+    text = info.as_text(found)
+    assert "known_issues         em: dark" in text
+    assert "  all\n" in text and "licence" not in text
+
+
+def test_the_command_line(address):
+    command = [sys.executable, "-m", "ffn_tf.info"]
+    done = subprocess.run(
+        [*command, "--json", address], capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["kind"] == "image"
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: expected one address")
