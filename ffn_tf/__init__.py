@@ -4,6 +4,7 @@ The modules beside this file are the programs, `python -m ffn_tf.<name>`, in
 the order in which data flows:
 
   (1) make_phantom       synthetic EM with exact truth
+      info               what is at an address
       ingest             images and arrays -> any volume format
   (2) import_checkpoint  google/ffn's network -> ours
   (3) run_inference      volume + network -> subvolume segmentations
