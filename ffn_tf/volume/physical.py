@@ -91,8 +91,15 @@ def _lengths(attributes: Mapping[str, Any], name: str) -> list[float] | None:
     return values if len(values) == 3 else None
 
 
-def to_multiscales(info: VolumeInfo, version: str) -> dict[str, Any]:
-    """OME-NGFF metadata of a group with the single scale `0`."""
+def to_multiscales(
+    scales: Sequence[VolumeInfo], version: str
+) -> dict[str, Any]:
+    """OME-NGFF metadata of a group with the scales `0`, `1`, ...
+
+    OME-NGFF speaks of the middle of the first voxel, and leaves open where
+    the origin is. Ours is such that scale 0 is at a whole number of voxels;
+    the middles of coarser voxels are half a difference of sizes further.
+    """
     multiscale: dict[str, Any] = {
         "axes": [
             {"name": axis, "type": "space", "unit": "nanometer"}
@@ -100,17 +107,35 @@ def to_multiscales(info: VolumeInfo, version: str) -> dict[str, Any]:
         ],
         "datasets": [
             {
-                "path": "0",
+                "path": f"{mip}",
                 "coordinateTransformations": [
                     {"type": "scale", "scale": list(info.voxel_size_nm)},
-                    {"type": "translation", "translation": offset_nm(info)},
+                    {
+                        "type": "translation",
+                        "translation": _middle_nm(info, scales[0]),
+                    },
                 ],
             }
+            for mip, info in enumerate(scales)
         ],
     }
+    if len(scales) > 1:
+        multiscale["type"] = (
+            "mode" if scales[0].kind == "segmentation" else "mean"
+        )
     if version == "0.4":
         return {"multiscales": [{"version": version, **multiscale}]}
     return {"ome": {"version": version, "multiscales": [multiscale]}}
+
+
+def _middle_nm(info: VolumeInfo, finest: VolumeInfo) -> list[float]:
+    """The middle of the first voxel, from the middle of the finest's 0, zyx."""
+    return [
+        corner + (size - fine) / 2
+        for corner, size, fine in zip(
+            offset_nm(info), info.voxel_size_nm, finest.voxel_size_nm
+        )
+    ]
 
 
 def count_multiscales(attributes: Mapping[str, Any]) -> int:

@@ -91,5 +91,5 @@ def test_an_origin_survives_its_length_in_nanometres(start, size, version):
     )
     offset = physical.offset_nm(info)
     assert physical.start_voxel(offset, size) == start
-    written = physical.to_multiscales(info, version)
+    written = physical.to_multiscales([info], version)
     assert physical.from_multiscales(written, 0) == ("0", size, start)

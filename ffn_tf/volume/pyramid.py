@@ -1,0 +1,176 @@
+"""Pyramids: all scales of a volume, written in one pass.
+
+    with volume.staged(output, info, num_scales=None) as base:
+        with pyramid.filling(base, block_zyx) as scales:
+            for box in scales.blocks():
+                scales.write(box, voxels)
+
+A block that is written is made coarser at once, step by step, and every step
+is written to its scale. Blocks never need their neighbours, so that processes
+can write different ones: a scale is made in the pass where the borders of
+blocks are borders of its cells (scales.py), that is where its voxel, counted in
+voxels of the base, divides the block's size and the domain's first voxel.
+
+    base    |       block       |       block       |
+    scale 1 | . . . . . . . . . | . . . . . . . . . |
+    scale 2 |   .   .   .   .   |   .   .   .   .   |
+    scale 3 |     .       .       .       .         |   not in the pass
+
+The scales beyond are small, or the domain begins at an odd voxel. `finish`
+makes them, when all blocks are written, each from the one before it as it is
+stored. So every scale is what the whole scale before it would give at once,
+whatever the blocks; but where jpeg stores it, scales that `finish` makes have
+lost as much as the scale they are made of.
+
+Law (tests/volume/test_pyramid.py):
+    scale n of any volume, written in any blocks, by any number of processes,
+    is the whole of scale n - 1 made coarser in memory
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+import contextlib
+
+import numpy as np
+
+from ffn_tf.volume import grid, store, writing
+from ffn_tf.volume import scales as scales_lib
+from ffn_tf.volume.box import Box, Triple, triple
+from ffn_tf.volume.store import Volume
+
+# Edge of what `finish` makes at a time, at least.
+_FINISH_ZYX = (128, 128, 128)
+
+
+class Pyramid:
+    """The scales of one volume, open for writing.
+
+    Attributes:
+      volumes: the scales, the finest first.
+      block_zyx: what is written at a time.
+      num_in_pass: how many scales `write` makes.
+    """
+
+    def __init__(self, volumes: Sequence[Volume], block_zyx: Triple) -> None:
+        self.volumes = tuple(volumes)
+        self.block_zyx = block_zyx
+        self._factors = [
+            scales_lib.factors(fine.info, coarse.info)
+            for fine, coarse in zip(self.volumes, self.volumes[1:])
+        ]
+        self._check_block()
+        self.num_in_pass = 1 + self._reach()
+
+    def _check_block(self) -> None:
+        base = self.volumes[0]
+        if min(self.block_zyx) < 1:
+            raise ValueError(
+                f"{base.address}: blocks need a size of at least 1, found "
+                f"{self.block_zyx}."
+            )
+        unit = writing.unit(base)
+        whole = all(
+            block % step == 0 or block >= extent
+            for block, step, extent in zip(
+                self.block_zyx, unit, base.domain.size
+            )
+        )
+        if writing.loses(base) and not whole:
+            raise ValueError(
+                f"{base.address}: is stored as jpeg, which loses something "
+                f"each time that a part of a chunk is written; expected blocks "
+                f"of whole units of writing, {unit} (z, y, x), found "
+                f"{self.block_zyx}."
+            )
+
+    def _reach(self) -> int:
+        """How many scales' cells end at all borders of blocks."""
+        domain, by = self.volumes[0].domain, (1, 1, 1)
+        for reached, factors in enumerate(self._factors):
+            by = triple(old * new for old, new in zip(by, factors))
+            # A block that covers an axis has no borders there.
+            if any(
+                block < extent and (start % factor or block % factor)
+                for block, extent, start, factor in zip(
+                    self.block_zyx, domain.size, domain.start, by
+                )
+            ):
+                return reached
+        return len(self._factors)
+
+    def blocks(self) -> Iterator[Box]:
+        """All blocks of the volume."""
+        return grid.tile(self.volumes[0].domain, self.block_zyx)
+
+    def write(self, box: Box, voxels: np.ndarray) -> None:
+        """Writes a block, or a box of several, to the scales of the pass.
+
+        Raises:
+          ValueError: not a block; or as Volume.write.
+          OSError: the storage failed.
+        """
+        base = self.volumes[0]
+        around = box.aligned(self.block_zyx, base.domain.start)
+        if around.clipped(base.domain) != box:
+            raise ValueError(
+                f"{base.address}: box {box} is not a block; blocks are "
+                f"{self.block_zyx} voxels (z, y, x), counted from "
+                f"{base.domain.start}."
+            )
+        base.write(box, voxels)
+        for mip in range(1, self.num_in_pass):
+            voxels, box = scales_lib.coarser(
+                voxels, box, self._factors[mip - 1], base.info
+            )
+            self.volumes[mip].write(box, voxels)
+
+    def finish(self) -> None:
+        """Makes the scales beyond the pass; all blocks must be written.
+
+        Raises:
+          OSError: the storage failed, or a block is missing.
+        """
+        for mip in range(self.num_in_pass, len(self.volumes)):
+            target = self.volumes[mip]
+            unit = writing.unit(target)
+            start = target.domain.start
+            for box in grid.aligned(target.domain, unit, start, _FINISH_ZYX):
+                self._coarsen(mip, box)
+
+    def _coarsen(self, mip: int, box: Box) -> None:
+        """Makes a box of scale `mip` from the scale before it."""
+        fine, by = self.volumes[mip - 1], self._factors[mip - 1]
+        part = box.scaled(by, (1, 1, 1)).clipped(fine.domain)
+        voxels, _ = scales_lib.coarser(fine.read(part), part, by, fine.info)
+        self.volumes[mip].write(box, voxels)
+
+
+def opened(base: Volume, block_zyx: Triple | None = None) -> Pyramid:
+    """The pyramid whose finest scale is `base`, open for writing.
+
+    For one of several processes: each writes its blocks, and when all are
+    written, one calls `finish`.
+
+    Args:
+      base: scale 0 of a volume; one scale is a pyramid, too.
+      block_zyx: what will be written at a time; by default the unit of
+        writing.
+    """
+    separator = "&" if "?" in base.address else "?"
+    others = [
+        store.open(f"{base.address}{separator}mip={mip}", mode="r+")
+        for mip in range(1, len(base.scales_nm))
+    ]
+    return Pyramid([base, *others], block_zyx or writing.unit(base))
+
+
+@contextlib.contextmanager
+def filling(base: Volume, block_zyx: Triple | None = None) -> Iterator[Pyramid]:
+    """`opened`, and finished at the end unless there is an exception."""
+    pyramid = opened(base, block_zyx)
+    with contextlib.ExitStack() as stack:
+        for scale in pyramid.volumes[1:]:
+            stack.enter_context(scale)
+        yield pyramid
+        pyramid.finish()
