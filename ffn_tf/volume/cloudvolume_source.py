@@ -67,7 +67,14 @@ class CloudVolumeSource:
         try:
             return self._downloaded(box)
         except Exception as error:  # Of any of its libraries.
-            raise OSError(self._explained(error, box)) from error
+            chunks = self._scale.chunks(box)
+            if len(chunks) == 1:
+                raise self._told(chunks[0], error) from error
+            for chunk in chunks:  # To name the one that is at fault.
+                self.read(chunk)
+            raise OSError(
+                f"{self._address.text}: cannot read {box}: {error!r}."
+            ) from error
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
         if len(boxes) == 1:
@@ -101,21 +108,14 @@ class CloudVolumeSource:
             return chunk
         return box.padded(1).clipped(self.info.domain)
 
-    def _explained(self, error: Exception, box: Box) -> str:
-        where = self._address.text
-        for chunk in self._scale.chunks(box):
-            try:
-                self._downloaded(chunk)
-            except Exception as damage:  # noqa: BLE001: told, not raised.
-                name = f"{where}: chunk {self._scale.name_of(chunk)}"
-                if type(damage).__name__ == "EmptyVolumeException":
-                    return (
-                        f"{name} is missing. If chunks that were never "
-                        f"written mean background, add ?missing=zero to the "
-                        f"address."
-                    )
-                return f"{name} cannot be read: {damage!r}."
-        return f"{where}: cannot read {box}: {error!r}."
+    def _told(self, chunk: Box, error: Exception) -> OSError:
+        where = f"{self._address.text}: chunk {self._scale.name_of(chunk)}"
+        if type(error).__name__ != "EmptyVolumeException":
+            return OSError(f"{where} cannot be read: {error!r}.")
+        return OSError(
+            f"{where} is missing. If chunks that were never written mean "
+            f"background, add ?missing=zero to the address."
+        )
 
     def write(self, box: Box, array: np.ndarray) -> None:
         raise ValueError(f"{self._address.text}: CloudVolume only reads here.")

@@ -77,7 +77,7 @@ class GcsfsSource:
                 if data is not None:
                     yield chunk, self._decoded(chunk, part, data)
                 elif not self._address.missing_is_zero:
-                    raise FileNotFoundError(
+                    raise OSError(
                         f"{self._told(chunk, part)} is missing. If chunks "
                         f"that were never written mean background, add "
                         f"?missing=zero to the address."
