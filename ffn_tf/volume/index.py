@@ -26,7 +26,7 @@ import numpy as np
 from ffn_tf.volume import view
 from ffn_tf.volume.box import Box, Triple, triple
 from ffn_tf.volume.store import Volume
-from ffn_tf.volume.view import Part, Patch, PatchView
+from ffn_tf.volume.view import Part, Patch, PatchView, View
 
 
 def cropped(volume: Volume, box: Box) -> Volume:
@@ -47,7 +47,7 @@ def cropped(volume: Volume, box: Box) -> Volume:
     return part
 
 
-class _Translated(PatchView):
+class _Translated(View):
     def __init__(self, volume: Volume, start: Triple) -> None:
         there = volume.domain
         self._back = triple(o - s for o, s in zip(there.start, start))
@@ -55,11 +55,9 @@ class _Translated(PatchView):
         info = dataclasses.replace(volume.info, domain=domain)
         super().__init__([volume], info, f"translated to {start}")
 
-    def needs(self, box: Box) -> list[Part]:
-        return [(0, box.translated(self._back))]
-
-    def made(self, box: Box, patches: list[Patch]) -> np.ndarray:
-        return patches[0][1]
+    def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        there = [box.translated(self._back) for box in boxes]
+        return self.volumes[0].read_many(there)
 
     def write(self, box: Box, array: np.ndarray) -> None:
         self.volumes[0].write(box.translated(self._back), array)

@@ -74,9 +74,22 @@ class _Downsampled(PatchView):
         # The context of all our reading: a limit that is not shared with
         # other users of TensorStore cannot wait for them.
         array = ts.array(patch, context=place.context())
-        array = array[ts.d[:].translate_to[there.start]]
+        array = array[ts.d[:].translate_to[self._origin(there)]]
         small = ts.downsample(array, self._factors, self._method)
         return small.read().result().astype(self.info.dtype, copy=False)
+
+    def _origin(self, box: Box) -> Triple:
+        """Where TensorStore is told that `box` begins.
+
+        Where voxels are the middle of one cell, TensorStore 0.1.86 takes
+        others from beyond the array; so they are called its beginning, which
+        makes the same cell.
+        """
+        axes = zip(box.start, box.end, self._factors)
+        return triple(
+            start - start % f if start // f == (end - 1) // f else start
+            for start, end, f in axes
+        )
 
 
 def downsampled(

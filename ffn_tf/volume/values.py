@@ -135,7 +135,7 @@ class _Rescaled(PatchView):
     ) -> None:
         self._scale, self._offset = float(scale), float(offset)
         self._working = np.result_type(volume.dtype, dtype, np.float32)
-        info = dataclasses.replace(volume.info, dtype=dtype, kind="image")
+        info = dataclasses.replace(volume.info, dtype=dtype)
         what = f"times {scale:g} plus {offset:g} as {info.dtype}"
         super().__init__([volume], info, what)
 

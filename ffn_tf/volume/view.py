@@ -2,7 +2,8 @@
 
 A view is a Volume like any other, so views are made of views. Making one
 reads nothing and costs nothing that grows with the volume; reading a box of
-it reads, of each volume below, only the voxels that the box is made of.
+it reads, of each volume below, only the voxels that the box is made of (and,
+for strided, those between them that lie in the same chunks).
 
     index.py     other places       cropped translated strided transposed
                                     flipped

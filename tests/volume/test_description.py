@@ -100,7 +100,8 @@ def test_the_example_of_the_module(counted, named):
     text = description.__doc__.split("\n\n")[1].replace("tissue_mask", "tissue")
     (steps,) = yaml.safe_load(text).values()
     big, source = counted(
-        np.full((100, 2600, 2600), 7, np.uint16), voxel_size_nm=(40, 4, 2)
+        np.broadcast_to(np.uint16(7), (100, 2600, 2600)),
+        voxel_size_nm=(40, 4, 2),
     )
     parsed = description.parsed(steps, "here")
     assert [step.name for step in parsed] == [
@@ -110,7 +111,8 @@ def test_the_example_of_the_module(counted, named):
         "mask",
     ]
     mask, _ = counted(
-        np.ones((100, 1280, 1280), np.uint8), voxel_size_nm=(40, 8, 4)
+        np.broadcast_to(np.uint8(1), (100, 1280, 1280)),
+        voxel_size_nm=(40, 8, 4),
     )
     made = description.applied(big, parsed, lambda name: mask)
     assert made.domain == Box((0, 256, 256), (100, 1280, 1280))
@@ -132,6 +134,7 @@ def test_a_volume_made_of_another(named):
     expected = np.where(VOXELS % 3 != 0, VOXELS, 0).transpose(1, 2, 0)
     assert found.voxel_size_nm == (8, 4, 40)
     np.testing.assert_array_equal(found.read(), expected)
+    assert not any(source.closed for source in named.sources.values())
     found.close()
     assert named.sources["em"].closed and named.sources["tissue"].closed
 
@@ -154,6 +157,7 @@ WRONG = {
     "mask: {by: [a]}": r"mask\.by: expected a name, found \['a'\]",
     "mask: {by: a, keep: 1}": r"mask\.keep: expected integers \[a, b\]",
     "mask: {by: a, keep: [1.5]}": r"keep: expected an integer, found 1\.5",
+    "mask: {by: a, keep: [true]}": "expected an integer, found True",
     "overlay: {by: []}": r"overlay\.by: expected a name",
     "concatenate: {by: a, axis: 0}": r"concatenate\.axis: unknown value 0",
     "flip: z": r"flip: expected `name: value` lines, found 'z'",
