@@ -7,6 +7,10 @@
         address: ${FFN_DATA_DIR}/fib25/grayscale_maps.h5:raw
         voxel_size_nm: [10, 10, 10]
         kind: image
+      grey:
+        of: image
+        view:
+          - downsample: {factors_zyx: [1, 2, 2]}
     resources:
       paper:
         address: https://doi.org/10.1073/pnas.1509820112
@@ -19,12 +23,13 @@
       - volume: image
         note: what is wrong with it
 
-Resources are what belongs to the specimen and is no volume: skeletons,
-tables, models. A region is a box of voxels of its own `voxel_size_nm`, so that
-it can be found in every scale of every volume; without, of the voxels of the
-volume that it is used with. Sizes and bounds of the volumes are never written
-here: they are read from the volumes. `licence`, `source` and any `note` are
-texts for people.
+A volume has an `address`, or is `of` another one; a `view` changes it on the
+way (description.py). Resources are what belongs to the specimen and is no
+volume: skeletons, tables, models. A region is a box of voxels of its own
+`voxel_size_nm`, so that it can be found in every scale of every volume; without,
+of the voxels of the volume that it is used with. Sizes and bounds of the volumes
+are never written here: they are read from the volumes. `licence`, `source` and
+any `note` are texts for people.
 
 `voxel_size_nm` and `kind` may be left out where the volume knows them; where
 both say something, they must agree. `${NAME}` in an address is an
@@ -37,7 +42,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import difflib
 import math
 import os
 import pathlib
@@ -47,7 +51,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ffn_tf.volume import store
+from ffn_tf.volume import checks, description, index, store
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE
 
@@ -61,7 +65,8 @@ _KEYS = (
     "regions",
     "known_issues",
 )
-_ENTRY_KEYS = ("address", "voxel_size_nm", "kind", "note")
+_ENTRY_KEYS = ("address", "of", "view", "voxel_size_nm", "kind", "note")
+_KINDS = ("image", "segmentation")
 _RESOURCE_KEYS = ("address", "kind", "note")
 _REGION_KEYS = ("start_zyx", "size_zyx", "voxel_size_nm", "note")
 _ISSUE_KEYS = ("volume", "note")
@@ -81,9 +86,17 @@ def data_dir() -> pathlib.Path:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One volume of a dataset, as its YAML describes it."""
+    """One volume of a dataset, as its YAML describes it.
+
+    Attributes:
+      address: of the volume; or else
+      of: the volume of the dataset that it is a view of.
+      view: steps that make it of that.
+    """
 
     address: str
+    of: str = ""
+    view: tuple[description.Step, ...] = ()
     voxel_size_nm: tuple[float, float, float] | None = None
     kind: str | None = None
     note: str = ""
@@ -152,36 +165,58 @@ class Dataset:
     licence: str
     source: str
 
-    def open(self, role: str, query: str = "") -> store.Volume:
+    def open(
+        self, role: str, query: str = "", region: str = ""
+    ) -> store.Volume:
         """Opens the volume of a role.
 
         Args:
           role: its name.
           query: what an address may have after its question mark; beside what
             that of the volume says, and in its stead.
+          region: the part of it to open; empty: all.
 
         Raises:
-          ValueError: no such role, or the volume contradicts the dataset.
+          ValueError: no such role or region, or the volume contradicts the
+            dataset.
           FileNotFoundError: the data is not there.
         """
-        entry = self.volumes.get(role)
-        if entry is None:
-            raise ValueError(
-                f"dataset {self.name}: no volume {role!r}; there are: "
-                f"{', '.join(self.volumes)}."
-            )
-        mark = "&" if "?" in entry.address else "?"
-        opened = store.open(entry.address + (mark + query if query else ""))
+        where = f"dataset {self.name}"
+        entry = self.volumes[checks.one_of(role, where, self.volumes, "volume")]
+        if entry.of:
+            opened = self.open(entry.of, query)
+        else:
+            mark = "&" if "?" in entry.address else "?"
+            address = entry.address + (mark + query if query else "")
+            opened = self._described(role, entry, store.open(address), query)
+        if entry.view:
+            opened = description.applied(opened, entry.view, self.open)
+        if not region:
+            return opened
+        found = self.regions[
+            checks.one_of(region, where, self.regions, "region")
+        ]
+        return index.cropped(opened, found.in_voxels(opened.voxel_size_nm))
+
+    def _described(
+        self, role: str, entry: Entry, opened: store.Volume, query: str
+    ) -> store.Volume:
+        """`opened` with what the dataset says of it, if they agree."""
         size = opened.voxel_size_nm
-        stated = entry.voxel_size_nm or size
-        if size != UNKNOWN_VOXEL_SIZE and not np.allclose(size, stated):
+        chooses_scale = "mip=" in query or "resolution_nm=" in query
+        stated = None if chooses_scale else entry.voxel_size_nm
+        if (
+            stated
+            and size != UNKNOWN_VOXEL_SIZE
+            and not np.allclose(size, stated)
+        ):
             opened.close()
             raise ValueError(
                 f"dataset {self.name}: voxel_size_nm of {role} is {stated}, "
                 f"but {entry.address} says {size}; correct one of them."
             )
         return opened.described(
-            voxel_size_nm=stated, kind=entry.kind or opened.info.kind
+            voxel_size_nm=stated or size, kind=entry.kind or opened.info.kind
         )
 
 
@@ -197,23 +232,27 @@ def load(path: str | os.PathLike[str]) -> Dataset:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
-    top = _checked(found, f"{path}", ("name", "volumes"), _KEYS)
+    top = checks.keyed(found, f"{path}", ("name", "volumes"), _KEYS)
     return Dataset(
         name=str(top["name"]),
         description=str(top.get("description", "")),
         volumes={
             role: _entry(value, f"{path}: volumes.{role}")
-            for role, value in _mapping(top["volumes"], path).items()
+            for role, value in checks.mapping(top["volumes"], str(path)).items()
         },
         regions={
             name: _region(value, f"{path}: regions.{name}")
-            for name, value in _mapping(top.get("regions", {}), path).items()
+            for name, value in checks.mapping(
+                top.get("regions", {}), str(path)
+            ).items()
         },
         resources={
             name: Resource(
                 **_texts(value, f"{path}: resources.{name}", _RESOURCE_KEYS)
             )
-            for name, value in _mapping(top.get("resources", {}), path).items()
+            for name, value in checks.mapping(
+                top.get("resources", {}), str(path)
+            ).items()
         },
         known_issues=tuple(
             Issue(**_texts(value, f"{path}: known_issues", _ISSUE_KEYS, 2))
@@ -228,75 +267,41 @@ def _texts(
     value: Any, where: str, keys: tuple[str, ...], required: int = 1
 ) -> dict[str, str]:
     """A mapping of texts; the first `required` of `keys` must be there."""
-    found = _checked(value, where, keys[:required], keys)
+    found = checks.keyed(value, where, keys[:required], keys)
     return {key: str(item) for key, item in found.items()}
 
 
-def _mapping(value: Any, where: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"{where}: expected `name: value` lines, found {value!r}."
-        )
-    return {str(key): item for key, item in value.items()}
-
-
-def _checked(
-    value: Any, where: str, required: tuple[str, ...], allowed: tuple[str, ...]
-) -> dict[str, Any]:
-    """`value` as a mapping that has the right keys."""
-    found = _mapping(value, where)
-    for key in found:
-        if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, 1, 0.0)[0]
-            raise ValueError(
-                f"{where}: unknown key {key!r}; did you mean {near!r}? "
-                f"Known: {', '.join(allowed)}."
-            )
-    for key in required:
-        if key not in found:
-            raise ValueError(f"{where}: key {key!r} is missing.")
-    return found
-
-
-def _three(value: Any, where: str, *kinds: type) -> Any:
-    numbers = isinstance(value, list) and len(value) == 3
-    if not numbers or not all(type(v) in kinds for v in value):
-        what = "numbers" if float in kinds else "integers"
-        raise ValueError(
-            f"{where}: expected three {what} [z, y, x], found {value!r}."
-        )
-    return tuple(value)
+def _optional(found: dict[str, Any], key: str, check: Any, where: str) -> Any:
+    value = found.get(key)
+    return None if value is None else check(value, f"{where}.{key}")
 
 
 def _entry(value: Any, where: str) -> Entry:
-    found = _checked(value, where, ("address",), _ENTRY_KEYS)
-    size = found.get("voxel_size_nm")
-    kind = found.get("kind")
-    if kind not in (None, "image", "segmentation"):
+    found = checks.keyed(value, where, (), _ENTRY_KEYS)
+    if ("address" in found) == ("of" in found):
         raise ValueError(
-            f"{where}.kind: expected image or segmentation, found {kind!r}."
+            f"{where}: expected `address`, or `of` with the name of another "
+            f"volume: one of the two."
         )
+    size = _optional(found, "voxel_size_nm", checks.three_numbers, where)
     return Entry(
-        address=_expanded(str(found["address"]), where),
-        voxel_size_nm=None
-        if size is None
-        else _three(size, f"{where}.voxel_size_nm", int, float),
-        kind=kind,
+        address=_expanded(str(found.get("address", "")), where),
+        of=str(found.get("of", "")),
+        view=_optional(found, "view", description.parsed, where) or (),
+        voxel_size_nm=size,
+        kind=_optional(found, "kind", checks.choice(_KINDS), where),
         note=str(found.get("note", "")),
     )
 
 
 def _region(value: Any, where: str) -> Region:
-    found = _checked(value, where, _REGION_KEYS[:2], _REGION_KEYS)
-    size = found.get("voxel_size_nm")
+    found = checks.keyed(value, where, _REGION_KEYS[:2], _REGION_KEYS)
     return Region(
         Box.from_size(
-            _three(found["start_zyx"], f"{where}.start_zyx", int),
-            _three(found["size_zyx"], f"{where}.size_zyx", int),
+            checks.three_integers(found["start_zyx"], f"{where}.start_zyx"),
+            checks.three_integers(found["size_zyx"], f"{where}.size_zyx"),
         ),
-        None
-        if size is None
-        else _three(size, f"{where}.voxel_size_nm", int, float),
+        _optional(found, "voxel_size_nm", checks.three_numbers, where),
         str(found.get("note", "")),
     )
 

@@ -178,7 +178,11 @@ def _open_of_dataset(where: address_lib.Address, writable: bool) -> Volume:
     if writable:
         raise ValueError(f"{where.text}: a dataset file names volumes to read.")
     _, _, query = where.text.partition("?")
-    opened = dataset.load(where.path).open(where.dataset, query)
+    query = "&".join(
+        part for part in query.split("&") if not part.startswith("region=")
+    )
+    described = dataset.load(where.path)
+    opened = described.open(where.dataset, query, where.region)
     opened.address = where.text
     return opened
 

@@ -70,12 +70,44 @@ def test_a_dataset_file_is_an_address(folder):
         assert image.address == address
         assert image.voxel_size_nm == (40.0, 8.5, 4.0)
         assert image.read()[0, 1, 2] == 5
-    with pytest.raises(ValueError, match=r"no volume 'imago'; there are: im"):
+    with pytest.raises(
+        ValueError, match=r"unknown volume 'imago'; did you mean"
+    ):
         volume.open(f"{folder}/tiny.yaml#imago")
     with pytest.raises(ValueError, match="names volumes to read"):
         volume.open(address, mode="r+")
     with pytest.raises(FileNotFoundError):
         volume.open(f"{folder}/absent.yaml#image")
+
+
+def test_a_view_of_a_volume(folder):
+    text = TEXT.replace(
+        "  truth:",
+        "  grey:\n    of: image\n    view:\n"
+        "      - downsample: {factors_zyx: [1, 2, 3]}\n"
+        "      - cast: {dtype: uint16}\n  truth:",
+    )
+    tiny = load(folder, text)
+    with tiny.open("grey") as grey:
+        assert (grey.dtype, grey.domain.size) == (np.uint16, (1, 1, 1))
+        assert grey.voxel_size_nm == (40, 17, 12)
+        assert grey.read().item() == 2  # The mean of 0 .. 5, to even.
+    with pytest.raises(ValueError, match=r"grey\.view\[0\]: unknown step"):
+        load(folder, text.replace("downsample", "down"))
+    with pytest.raises(ValueError, match=r"image: expected `address`, or `of`"):
+        load(folder, TEXT.replace("address: ${HERE}/em", "note: ${HERE}/em"))
+
+
+def test_a_region_is_part_of_an_address(folder):
+    text = TEXT.replace("[0, 1, -2]", "[0, 1, 0]").replace(
+        "[1, 2, 3]", "[1, 1, 2]"
+    )
+    load(folder, text)
+    with volume.open(f"{folder}/tiny.yaml#image?region=corner") as corner:
+        assert corner.domain == Box((0, 1, 0), (1, 2, 2))
+        assert corner.read().tolist() == [[[3, 4]]]
+    with pytest.raises(ValueError, match="unknown region 'cornet'; did you"):
+        volume.open(f"{folder}/tiny.yaml#image?region=cornet")
 
 
 def test_h01_is_described():
@@ -104,7 +136,7 @@ def test_h01_is_described():
         ("[40, 8.5, 4]", "10", "image.voxel_size_nm: expected three"),
         ("[1, 2, 3]", "[1, 2, x]", "corner.size_zyx: expected three"),
         ("[1, 2, 3]", "[1, 2, 0.5]", "corner.size_zyx: expected three int"),
-        ("kind: segmentation", "kind: labels", "found 'labels'"),
+        ("kind: segmentation", "kind: labels", "unknown value 'labels'"),
         ("${HERE}", "${NOWHERE_SET}", "NOWHERE_SET is not set"),
         ("name: tiny", "name: [", "not YAML"),
         ("name: tiny", "name: !!python/object:os.system x", "not YAML"),
@@ -120,7 +152,7 @@ def test_mistakes_are_named(folder, old, new, message):
 
 
 def test_a_role_that_does_not_exist(folder):
-    with pytest.raises(ValueError, match="there are: image, truth"):
+    with pytest.raises(ValueError, match="Known: image, truth"):
         load(folder, TEXT).open("labels")
 
 
