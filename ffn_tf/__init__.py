@@ -5,6 +5,7 @@ the order in which data flows:
 
   (1) make_phantom       synthetic EM with exact truth
       info               what is at an address
+      verify_access      whether it can be read from here, and how fast
       ingest             images and arrays -> any volume format
   (2) import_checkpoint  google/ffn's network -> ours
   (3) run_inference      volume + network -> subvolume segmentations

@@ -12,7 +12,7 @@
 Everything is zyx, half-open, in voxels; lengths are in nanometres.
 """
 
-from ffn_tf.volume import address, dataset, files, grid, labels
+from ffn_tf.volume import address, checks, dataset, files, grid, labels
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import VolumeInfo
 from ffn_tf.volume.staging import staged
@@ -29,6 +29,7 @@ __all__ = [
     "Volume",
     "VolumeInfo",
     "address",
+    "checks",
     "create",
     "dataset",
     "files",

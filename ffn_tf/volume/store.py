@@ -21,13 +21,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ffn_tf.volume import access, arrays, hdf5, layout, stack
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import arrays, chunked, hdf5, layout, stack
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import Nanometres, Source, VolumeInfo
 
 Mode = Literal["r", "r+"]
 
+_MEMORY = access.Served("memory")
 _READ_ONLY = ("dataset", "npz", "spec", "stack")
 
 
@@ -41,9 +42,11 @@ class Volume:
         *,
         writable: bool,
         info: VolumeInfo | None = None,
+        served: access.Served = _MEMORY,
     ) -> None:
         self.address = address
         self.info = info or source.info
+        self.served = served  # Who reads it, and why not the others.
         self._source = source
         self._writable = writable
 
@@ -125,7 +128,11 @@ class Volume:
         """The same voxels, with other entries in `info`."""
         info = dataclasses.replace(self.info, **changes)
         return Volume(
-            self._source, self.address, writable=self._writable, info=info
+            self._source,
+            self.address,
+            writable=self._writable,
+            info=info,
+            served=self.served,
         )
 
     def close(self) -> None:
@@ -163,13 +170,13 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
     if writable and where.format in _READ_ONLY:
         raise ValueError(f"{address}: a format that is only read.")
     try:
-        source = _open_source(where, writable)
+        source, served = _open_source(where, writable)
     except (ValueError, OSError) as error:
         if where.text in str(error):
             raise
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(f"{where.text}: {error}") from error
-    return Volume(source, str(address), writable=writable)
+    return Volume(source, str(address), writable=writable, served=served)
 
 
 def _open_of_dataset(where: address_lib.Address, writable: bool) -> Volume:
@@ -187,16 +194,18 @@ def _open_of_dataset(where: address_lib.Address, writable: bool) -> Volume:
     return opened
 
 
-def _open_source(where: address_lib.Address, writable: bool) -> Source:
+def _open_source(
+    where: address_lib.Address, writable: bool
+) -> tuple[Source, access.Served]:
     if where.format == "hdf5":
-        return hdf5.open_hdf5(where, writable)
+        return hdf5.open_hdf5(where, writable), access.Served("h5py")
     if where.format == "npy":
-        return arrays.open_npy(where, writable)
+        return arrays.open_npy(where, writable), access.Served("numpy")
     if where.format == "npz":
-        return arrays.open_npz(where)
+        return arrays.open_npz(where), access.Served("numpy")
     if where.format == "stack":
-        return stack.open_stack(where)
-    return chunked.open_chunked(where, writable)
+        return stack.open_stack(where), access.Served("images")
+    return access.open_source(where, writable)
 
 
 def refuse_existing(address: str) -> None:

@@ -1,0 +1,181 @@
+"""Tries whether volumes can be read from here, and how fast.
+
+    python -m ffn_tf.verify_access --dataset=configs/datasets/fib25.yaml
+
+    python -m ffn_tf.verify_access --dataset=configs/datasets/h01.yaml \\
+        --volumes=em,c3 --query=mip=1
+
+Of each volume of a dataset: what it is, some chunks by each way of reading
+(TensorStore, CloudVolume, gcsfs; docs/formats.md), the named regions,
+statistics, and whether what is wrong is refused. Prints a table, and writes
+
+    report.json   every check, with method, milliseconds, MB/s, memory
+    slice.png     a section of the first image that was read
+
+Ends with exit code 1 if a check has failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import json
+import os
+import sys
+
+import numpy as np
+from PIL import Image
+
+from ffn_tf import program, volume
+from ffn_tf.volume import dataset as dataset_lib
+from ffn_tf.volume import verification
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to try."""
+
+    dataset: str = program.option(help="dataset file (configs/datasets)")
+    output_dir: str = program.option(
+        "out/verify_access", help="folder of report.json and slice.png"
+    )
+    volumes: tuple[str, ...] = program.option(
+        (), help="names of volumes; by default all of the dataset"
+    )
+    query: str = program.option(
+        "",
+        help="added to each address after its question mark, such as mip=2",
+    )
+    access: tuple[str, ...] = program.option(
+        verification.METHODS, help="ways of reading to compare"
+    )
+    region_mb: float = program.option(
+        64.0, help="megabytes of voxels to read of each region at most"
+    )
+
+
+def run(options: Options) -> list[verification.Check]:
+    """All checks; writes the report and the picture.
+
+    Raises:
+      ValueError, FileNotFoundError: see dataset.load; unknown volumes.
+    """
+    described = dataset_lib.load(options.dataset)
+    names = options.volumes or tuple(described.volumes)
+    for name in names:
+        volume.checks.one_of(name, options.dataset, described.volumes, "volume")
+    os.makedirs(options.output_dir, exist_ok=True)
+    found: list[verification.Check] = []
+    section: np.ndarray | None = None
+    for name in names:
+        verified = _verification(described, name, options)
+        for check in verified.checks():
+            print(as_line(check), flush=True)
+            found.append(check)
+        if section is None and verified.slice is not None:
+            section = grey(verified.slice)
+    _write(options, described, found, section)
+    return found
+
+
+def _verification(
+    described: dataset_lib.Dataset, name: str, options: Options
+) -> verification.Verification:
+    query = f"?{options.query}" if options.query else ""
+
+    def regions(opened: volume.Volume) -> Mapping[str, volume.Box]:
+        return dict(_regions_of(described, opened))
+
+    return verification.Verification(
+        name,
+        f"{options.dataset}#{name}{query}",
+        regions,
+        options.access,
+        options.region_mb,
+    )
+
+
+def _regions_of(
+    described: dataset_lib.Dataset, opened: volume.Volume
+) -> Iterator[tuple[str, volume.Box]]:
+    """The regions that meet the volume, or its middle if none does."""
+    some = False
+    for name, region in described.regions.items():
+        box = region.in_voxels(opened.voxel_size_nm).clipped(opened.domain)
+        if not box.is_empty:
+            some = True
+            yield f"region {name}", box
+    if not some:
+        domain = opened.domain
+        middle = [s + n // 2 for s, n in zip(domain.start, domain.size)]
+        box = volume.Box.from_size([m - 64 for m in middle], (128, 128, 128))
+        yield "region middle", box.clipped(domain)
+
+
+def grey(section: np.ndarray) -> np.ndarray:
+    """A picture [y, x] uint8 of a section of any dtype."""
+    values = section.astype(np.float64)
+    low, high = np.percentile(values, [0.5, 99.5])
+    scaled = (values - low) / max(high - low, 1e-9)
+    return (255 * scaled.clip(0, 1)).astype(np.uint8)
+
+
+def as_line(check: verification.Check) -> str:
+    """One line of the table."""
+    mark = {True: "ok", False: "FAILED", None: "-"}[check.passed]
+    rate = f"{check.rate:.1f}" if check.megabytes else ""
+    return (
+        f"{check.volume:<16}{check.name:<24}{check.method:<13}{mark:<7}"
+        f"{check.milliseconds:>9.1f} ms {rate:>8}"
+        f"{' MB/s' if rate else '     '}  {check.detail.splitlines()[0]}"
+    )
+
+
+def _write(
+    options: Options,
+    described: dataset_lib.Dataset,
+    checks: list[verification.Check],
+    section: np.ndarray | None,
+) -> None:
+    report = {
+        "made_by": {
+            "program": "ffn_tf.verify_access",
+            "code": program.describe_code(),
+            "options": dataclasses.asdict(options),
+        },
+        "dataset": described.name,
+        "known_issues": [dataclasses.asdict(i) for i in described.known_issues],
+        "checks": [
+            dataclasses.asdict(check)
+            | {"megabytes_per_s": round(check.rate, 2)}
+            for check in checks
+        ],
+    }
+    path = os.path.join(options.output_dir, "report.json")
+    volume.files.write_text(path, json.dumps(report, indent=1))
+    if section is not None:
+        path = os.path.join(options.output_dir, "slice.png")
+        with volume.files.atomic_path(path) as temporary:
+            Image.fromarray(section).save(temporary, format="PNG")
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    options = program.from_flags(Options)
+    checks = run(options)
+    failed = [check for check in checks if check.passed is False]
+    left_out = sum(check.passed is None for check in checks)
+    print(
+        f"{len(checks) - len(failed) - left_out} passed, {len(failed)} failed, "
+        f"{left_out} left out."
+    )
+    program.finish(
+        f"{options.output_dir}/report.json",
+        f"python -m ffn_tf.info {options.dataset}",
+    )
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    program.define_flags(Options)
+    program.start(main)

@@ -1,0 +1,135 @@
+"""Volumes that can be read, and some that cannot."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+
+from ffn_tf import verify_access, volume
+
+Box = volume.Box
+VOXELS = np.arange(20 * 30 * 40, dtype=np.uint32).reshape(20, 30, 40)
+TEXT = """
+name: small
+volumes:
+  em: {{address: "precomputed://{0}/em"}}
+  ids: {{address: "{0}/ids.h5:labels"}}
+  gone: {{address: "precomputed://{0}/gone"}}
+regions:
+  corner: {{start_zyx: [0, 0, 0], size_zyx: [5, 8, 9]}}
+  outside: {{start_zyx: [90, 0, 0], size_zyx: [5, 8, 9]}}
+known_issues:
+  - {{volume: em, note: it is small}}
+"""
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    box = Box.from_shape(VOXELS.shape)
+    for address, dtype in (("em", np.uint8), ("ids.h5:labels", np.uint32)):
+        prefix = "" if ".h5" in address else "precomputed://"
+        info = volume.VolumeInfo(box, np.dtype(dtype), (40, 8, 4), (5, 6, 7))
+        with volume.create(f"{prefix}{tmp_path}/{address}", info) as new:
+            new.write(box, VOXELS.astype(dtype))
+    path = tmp_path / "small.yaml"
+    path.write_text(TEXT.format(tmp_path))
+    return path
+
+
+def options(dataset, **changes):
+    return verify_access.Options(
+        dataset=str(dataset), output_dir=str(dataset.parent / "out"), **changes
+    )
+
+
+def test_what_is_there_passes_and_what_is_gone_fails(dataset):
+    checks = verify_access.run(options(dataset))
+    failed = [check for check in checks if check.passed is False]
+    assert [(check.volume, check.name) for check in failed] == [
+        ("gone", "info")
+    ]
+    assert "no precomputed volume" in failed[0].detail
+    names = [check.name for check in checks if check.volume == "ids"]
+    assert names == [
+        "info",
+        "chunks",
+        "again",
+        "region corner",
+        "statistics",
+        "robustness",
+        "robustness",
+    ]
+    by_name = {(check.volume, check.name): check for check in checks}
+    corner = by_name["ids", "region corner"]
+    assert corner.megabytes == pytest.approx(5 * 8 * 9 * 4 / 1e6)
+    assert by_name["ids", "statistics"].detail == "360 ids, 0.3 % zero"
+    assert by_name["em", "info"].method == "tensorstore"
+
+
+def test_ways_of_reading_are_compared(dataset):
+    checks = verify_access.run(options(dataset, volumes=("em",)))
+    chunks = [check for check in checks if check.name == "chunks"]
+    assert [check.method for check in chunks] == [
+        "tensorstore",
+        "cloudvolume",
+        "gcsfs",
+    ]
+    # gcsfs reads gs:// only.
+    assert [check.passed for check in chunks] == [True, True, None]
+    assert chunks[0].megabytes == chunks[1].megabytes > 0
+
+
+def test_voxels_that_differ_fail(dataset, monkeypatch):
+    real = volume.Volume.read_many
+
+    def read_many(self, boxes):
+        found = real(self, boxes)
+        if self.served.method == "cloudvolume":
+            found[0] = found[0] + np.uint8(2)
+        return found
+
+    monkeypatch.setattr(volume.Volume, "read_many", read_many)
+    checks = verify_access.run(options(dataset, volumes=("em",)))
+    (failed,) = [check for check in checks if check.passed is False]
+    assert failed.method == "cloudvolume"
+    assert "differs from the first by up to" in failed.detail
+
+
+def test_the_report_and_the_picture(dataset):
+    verify_access.run(options(dataset, volumes=("em",)))
+    out = dataset.parent / "out"
+    report = json.loads((out / "report.json").read_text())
+    assert report["known_issues"] == [{"volume": "em", "note": "it is small"}]
+    assert report["checks"][0]["detail"].startswith("20 x 30 x 40 voxels")
+    with Image.open(out / "slice.png") as picture:
+        assert picture.mode == "L"
+
+
+def test_an_unknown_volume_is_refused(dataset):
+    with pytest.raises(ValueError, match="unknown volume 'emm'; did you mean"):
+        verify_access.run(options(dataset, volumes=("emm",)))
+
+
+def test_the_command_line_says_with_its_status_whether_all_passed(dataset):
+    def status(volumes):
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "ffn_tf.verify_access",
+                f"--dataset={dataset}",
+                f"--volumes={volumes}",
+                f"--output_dir={dataset.parent}/out",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    good, bad = status("ids"), status("ids,gone")
+    assert (good.returncode, bad.returncode) == (0, 1)
+    assert "7 passed, 0 failed, 0 left out." in good.stdout
+    assert "gone            info" in bad.stdout and "FAILED" in bad.stdout
