@@ -32,8 +32,10 @@ setuptools.setup(
         "absl-py>=2",
         "cloud-volume>=12",
         "connected-components-3d>=3.20",
+        "diskcache>=5.6",
         "edt>=3",
         "fastremap>=1.15",
+        "gcsfs>=2026.9",
         "h5py>=3.11",
         "keras>=3.10",
         "numpy>=2",
@@ -51,11 +53,13 @@ setuptools.setup(
     | {
         "dev": [
             "hypothesis>=6",
+            "moto[s3,server]>=5.2",
             "mypy>=1.15",
             "pytest>=8",
             "pytest-timeout>=2",
             "pytest-xdist>=3",
             "ruff>=0.11",
+            "zarr>=3.1",
         ],
     },
     classifiers=[
