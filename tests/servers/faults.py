@@ -24,6 +24,7 @@ The request is carried out, a write is done, but the answer is damaged:
                too short; of a range, Content-Range still names all of it
     drip       `bytes_per_s`
     flip       the lowest bit of the byte in the middle is the other one
+    whole      all of it with status 200, whatever range was asked for
     changed    as if the file had been replaced before each such request: every
                byte plus 1, 2, ... and another ETag; on a GCS server the same
                bytes under a new generation
@@ -45,6 +46,7 @@ KINDS = (
     "short",
     "drip",
     "flip",
+    "whole",
     "changed",
 )
 

@@ -7,7 +7,6 @@ killed. (A child that is forked, not spawned, holds it too.)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import dataclasses
 import http.client
 import json
@@ -25,6 +24,7 @@ from servers.faults import Fault
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 # No look for cloud credentials, no proxy between us and loopback.
 OFFLINE = {
+    "GOOGLE_AUTH_TOKEN_FOR_TESTING": "loopback",  # TensorStore
     "GCE_METADATA_ROOT": "metadata.invalid",
     "GCE_METADATA_HOST": "metadata.invalid",
     "NO_GCE_CHECK": "true",
@@ -100,12 +100,9 @@ class Handle:
     def close(self) -> None:
         """Ends the process."""
         assert self._process.stdin and self._process.stdout
+        self._process.kill()  # It has nothing to save.
+        self._process.wait()
         self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
         self._process.stdout.close()
         self._errors.close()
 
@@ -206,7 +203,3 @@ class Controlled(Handle):
         """No latency, no limits, no faults, nothing counted."""
         self._control(reset=True)
 
-
-def joined(parts: Sequence[str]) -> str:
-    """Parts of a path, as one."""
-    return "/".join(part.strip("/") for part in parts if part)

@@ -23,6 +23,7 @@ import functools
 import mimetypes
 import os
 import pathlib
+import urllib.parse
 
 from servers import serving
 from servers.handle import Controlled
@@ -44,7 +45,7 @@ class Files:
         if request.method not in ("GET", "HEAD"):
             return Answer(405, {"Allow": "GET, HEAD, OPTIONS"})
         path = os.path.realpath(os.path.join(self._folder, request.path))
-        if not path.startswith(self._folder + os.sep):
+        if not f"{path}/".startswith(f"{self._folder}/"):
             return Answer(403)
         try:
             file = os.open(path, os.O_RDONLY)
@@ -94,6 +95,11 @@ class HttpServer(Controlled):
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = pathlib.Path(folder)
         super().__init__("servers.http_server", str(folder))
+
+    def url_of(self, path: str | os.PathLike[str]) -> str:
+        """The URL of a file or folder below `folder`."""
+        relative = pathlib.Path(path).relative_to(self.folder).as_posix()
+        return f"{self.url}/{urllib.parse.quote(relative)}"
 
     def kvstore(self, path: str = "") -> dict[str, str]:
         """The server, or a folder of it, as TensorStore names it."""

@@ -53,14 +53,19 @@ class S3Server(Handle):
             "AWS_ENDPOINT_URL_S3": self.url,  # boto3; TensorStore ignores it.
         }
 
-    def kvstore(self, bucket: str, path: str = "") -> dict[str, str]:
-        """A folder of a bucket, as TensorStore names it."""
+    def kvstore(self, bucket: str, path: str = "") -> dict[str, Any]:
+        """A folder of a bucket, as TensorStore names it.
+
+        It takes the credentials of the environment, and does not complain
+        that there are no others.
+        """
         return {
             "driver": "s3",
             "bucket": bucket,
             "path": f"{path.strip('/')}/" if path else "",
             "endpoint": self.url,
             "aws_region": REGION,
+            "aws_credentials": {"type": "environment"},
         }
 
 

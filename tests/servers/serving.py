@@ -133,7 +133,7 @@ class Server:
             self.errors.append(f"{request.target}\n{traceback.format_exc()}")
             return Answer(500, body=self.errors[-1].encode())
 
-    def head(self, answer: Answer, length: int) -> bytes:
+    def head(self, request: Request, answer: Answer, length: int) -> bytes:
         """Status line and headers."""
         now = int(time.time())
         if now != self._date[0]:
@@ -144,6 +144,8 @@ class Server:
         if answer.status not in (204, 304):
             if "Content-Length" not in answer.headers:
                 lines.append(f"Content-Length: {length}")
+        if _is_last(request):
+            lines.append("Connection: close")
         lines += [f"Date: {self._date[1]}", _CORS, ""]
         return "\r\n".join(lines).encode("latin-1")
 
@@ -243,6 +245,8 @@ class Connection(asyncio.Protocol):
             await asyncio.Event().wait()
         if kind == "changed":
             request.version = ordinal
+        if kind == "whole":
+            request.headers.pop("range", None)
         if fault and kind == "status":
             answer = Answer(fault.status)
         else:
@@ -268,7 +272,7 @@ class Connection(asyncio.Protocol):
             if kind == "flip":
                 body = _flipped(body)
         self._count(request, answer.status, len(body))
-        self._transport.write(self._server.head(answer, length))
+        self._transport.write(self._server.head(request, answer, length))
         await self._paced(body, rate)
         if kind == "reset":
             await asyncio.sleep(0.05)  # So that the first part has left.
@@ -302,7 +306,7 @@ class Connection(asyncio.Protocol):
             self._transport.write(part)
 
     def _write(self, request: Request, answer: Answer) -> None:
-        head = self._server.head(answer, len(answer.body))
+        head = self._server.head(request, answer, len(answer.body))
         self._transport.write(head + answer.body)
 
     def _count(self, request: Request, status: int, size: int) -> None:
@@ -318,7 +322,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, request: Request) -> None:
         """The answer is written; on to the next request."""
         self._end()
-        if request.headers.get("connection", "").lower() == "close":
+        if _is_last(request):
             self._transport.close()
         elif self._buffer:
             self._next()
@@ -334,6 +338,11 @@ def _parsed(head: bytes) -> Request:
     method, target, _ = first.split(" ", 2)
     pairs = (line.partition(":") for line in rest)
     return Request(method, target, {n.lower(): v.strip() for n, _, v in pairs})
+
+
+def _is_last(request: Request) -> bool:
+    """Whether the client wants no more on this connection."""
+    return request.headers.get("connection", "").lower() == "close"
 
 
 def _body(request: Request, buffer: bytearray) -> tuple[bytes | None, int]:
