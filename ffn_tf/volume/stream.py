@@ -58,7 +58,6 @@ import numpy as np
 from ffn_tf.volume import outcome, tasks
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import VolumeInfo
-from ffn_tf.volume.store import Volume
 
 Item = tuple[Box, np.ndarray]
 Function = Callable[[Box, np.ndarray], Item | Awaitable[Item]]
@@ -68,6 +67,15 @@ class Readable(Protocol):
     """A volume, or something else that has voxels."""
 
     def read(self, box: Box) -> np.ndarray: ...
+
+
+class Writable(Protocol):
+    """A volume that is open for writing."""
+
+    @property
+    def info(self) -> VolumeInfo: ...
+
+    def write(self, box: Box, array: np.ndarray) -> None: ...
 
 
 Progress = Callable[[outcome.Statistics], None]
@@ -150,7 +158,7 @@ def _checked(item: Any) -> Item:
 
 
 async def write(
-    volume: Volume,
+    volume: Writable,
     items: tasks.AnyIterable[Item],
     *,
     in_flight: int = 4,
@@ -230,13 +238,12 @@ class _Chunks:
         ]
         entry = (mine, asyncio.Event())
         self._writes.append(entry)
-        try:
-            for ended in before:
-                await ended.wait()
-            yield
-        finally:
-            self._writes.remove(entry)
-            entry[1].set()
+        for ended in before:
+            await ended.wait()
+        yield
+        # Not after a failure: the stream ends, and who waits is cancelled.
+        self._writes.remove(entry)
+        entry[1].set()
 
 
 # -----------------------------------------------------------------------------
@@ -246,7 +253,7 @@ class _Chunks:
 
 def copy(
     source: Readable,
-    target: Volume,
+    target: Writable,
     boxes: tasks.AnyIterable[Box],
     function: Function | None = None,
     *,

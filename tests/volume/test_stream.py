@@ -115,14 +115,24 @@ def test_in_order(function):
 
 def test_out_of_order():
     """The first box takes long and comes late, but comes."""
-    slow = Odd(waits={TILES[0]: 0.2})
+    come = threading.Event()
+
+    class Late:
+        def read(self, box):
+            if box == TILES[0]:
+                assert come.wait(20)
+            return part(box)
 
     async def main(ordered):
-        items = stream.read(slow, TILES, in_flight=3, ordered=ordered)
+        items = stream.read(Late(), TILES, in_flight=3, ordered=ordered)
         items = stream.process(items, negated, ordered=ordered)
-        return await collected(items)
+        found = []
+        async for item in items:
+            found.append(item)
+            come.set()
+        return found
 
-    for ordered in (True, False):
+    for ordered in (False, True):
         found = asyncio.run(main(ordered))
         boxes = [box for box, _ in found]
         assert sorted(boxes) == sorted(TILES)
@@ -411,6 +421,14 @@ def test_the_slow_end_after_a_failure():
     assert slow in target.ended
     assert caught.value.statistics.boxes == 1
     np.testing.assert_array_equal(target.volume.read(slow), part(slow))
+
+
+def test_a_write_that_waits_for_one_that_fails_does_not_begin():
+    target = Odd(empty(), waits={DOMAIN: 0.1}, fails={DOMAIN: OSError("full")})
+    items = [(DOMAIN, VOXELS), (TILES[0], part(TILES[0]))]
+    with pytest.raises(OSError, match="full"):
+        tasks.run(stream.write(target, items))
+    assert target.begun == [DOMAIN]
 
 
 def test_progress():
