@@ -10,7 +10,6 @@ The paths that it knows, quoted as they are sent:
     /BUCKET/NAME                                      media, for browsers
 """
 
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -90,7 +89,9 @@ class Gcs:
         found = self._all.for_reading(bucket, name, request.query)
         return _described(request, bucket, name, found)
 
-    def _replace_if_told(self, request: Request, bucket: str, name: str) -> None:
+    def _replace_if_told(
+        self, request: Request, bucket: str, name: str
+    ) -> None:
         found = self._all.bucket(bucket).get(name)
         if request.version and found:
             self._all.put(bucket, name, found.data, found.said)
@@ -165,13 +166,12 @@ class Gcs:
             where += f"?uploadType=resumable&upload_id={upload_id}"
             return Answer(200, {"Location": where})
         self._replace_if_told(request, bucket, name)
+        headers, data, said = request.headers, request.body, b"{}"
         if kind == "multipart":
             (_, said), (headers, data) = _parts(request)
-            known = {"contentType": headers.get("content-type")}
-            known |= json.loads(said)
-            return self._uploaded(request, name, data, known)
-        said = {"contentType": request.headers.get("content-type")}
-        return self._uploaded(request, name, request.body, said)
+        described = {"contentType": headers.get("content-type")}
+        described |= json.loads(said)
+        return self._uploaded(request, name, data, described)
 
     def _resumed(self, request: Request, upload_id: str) -> Answer:
         """A piece of an upload; "bytes 0-9/*", "bytes 0-9/10", "bytes */10"."""

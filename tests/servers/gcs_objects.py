@@ -112,7 +112,9 @@ class Buckets:
           Refused: 404.
         """
         if bucket not in self._buckets:
-            raise Refused(404, f"The specified bucket does not exist: {bucket}.")
+            raise Refused(
+                404, f"The specified bucket does not exist: {bucket}."
+            )
         return self._buckets[bucket]
 
     def create(self, bucket: str) -> None:

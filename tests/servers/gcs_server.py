@@ -32,9 +32,10 @@ import os
 import pathlib
 from urllib.parse import quote
 
-from servers import serving
+from servers import connection
 from servers.gcs_api import Gcs
 from servers.handle import Controlled
+from servers.serving import CONTROL
 
 
 class GcsServer(Controlled):
@@ -60,7 +61,7 @@ class GcsServer(Controlled):
     def _stored(
         self, method: str, bucket: str, name: str = "", body: bytes = b""
     ) -> bytes:
-        target = f"{serving.CONTROL}/{quote(bucket)}/{quote(name)}"
+        target = f"{CONTROL}/{quote(bucket)}/{quote(name)}"
         status, found = self.ask(method, target, body)
         if status != 200:
             raise FileNotFoundError(f"{self.url}: no {bucket}/{name}.")
@@ -98,7 +99,9 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--until_eof", action="store_true")
     parsed = parser.parse_args()
-    serving.serve(Gcs(parsed.buckets), parsed.port, until_eof=parsed.until_eof)
+    connection.serve(
+        Gcs(parsed.buckets), parsed.port, until_eof=parsed.until_eof
+    )
 
 
 if __name__ == "__main__":

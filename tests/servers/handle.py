@@ -175,7 +175,9 @@ class Controlled(Handle):
     """A server that can be told to be slow or faulty, and that counts."""
 
     def _control(self, **told: Any) -> State:
-        status, body = self.ask("POST", "/__control__", json.dumps(told).encode())
+        status, body = self.ask(
+            "POST", "/__control__", json.dumps(told).encode()
+        )
         if status != 200:
             raise ValueError(f"{self.url}: {body.decode()}")
         found = json.loads(body)
@@ -202,4 +204,3 @@ class Controlled(Handle):
     def reset(self) -> None:
         """No latency, no limits, no faults, nothing counted."""
         self._control(reset=True)
-

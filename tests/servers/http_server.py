@@ -25,7 +25,7 @@ import os
 import pathlib
 import urllib.parse
 
-from servers import serving
+from servers import connection
 from servers.handle import Controlled
 from servers.messages import Answer, Request, content
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--until_eof", action="store_true")
     parsed = parser.parse_args()
-    serving.serve(
+    connection.serve(
         Files(parsed.folder), parsed.port, until_eof=parsed.until_eof
     )
 

@@ -63,9 +63,7 @@ def test_uploads_that_are_not_wanted(bucket):
     blob.upload_from_string(b"1", if_generation_match=0)
     for wrong in (0, blob.generation - 1):
         with pytest.raises(exceptions.PreconditionFailed, match="not"):
-            bucket.blob("x").upload_from_string(
-                b"2", if_generation_match=wrong
-            )
+            bucket.blob("x").upload_from_string(b"2", if_generation_match=wrong)
         with pytest.raises(exceptions.PreconditionFailed):
             bucket.blob("x").delete(if_generation_match=wrong)
         with pytest.raises(exceptions.PreconditionFailed):
@@ -232,7 +230,8 @@ def test_gcsfs(gcs_server, gcs_bucket):
     ]
     assert len(there.ls(f"{gcs_bucket}/em/s0")) == 27
     there.pipe_file(f"{gcs_bucket}/f/small", b"1")
-    with there.open(f"{gcs_bucket}/f/big", "wb") as file:
+    # In pieces; aiohttp warns of those above 1 MB.
+    with there.open(f"{gcs_bucket}/f/big", "wb", block_size=1 << 18) as file:
         file.write(BIG)
     assert gcs_server.get(gcs_bucket, "f/big") == BIG
     there.mv(f"{gcs_bucket}/f/small", f"{gcs_bucket}/g/moved")
@@ -256,7 +255,7 @@ def test_behind_the_clients_backs(gcs_server, gcs_bucket, tmp_path):
     assert gcs_server.get(gcs_bucket, "ü %/x") == b"3"
     gcs_server.clear(gcs_bucket, "d/")
     assert gcs_server.names(gcs_bucket) == ["b", "ü %/x"]
-    with pytest.raises(FileNotFoundError, match="no .*/none"):
+    with pytest.raises(FileNotFoundError, match=r"no .*/none"):
         gcs_server.get(gcs_bucket, "none")
     assert gcs_server.state().total == 0
 
@@ -266,11 +265,9 @@ def test_keys(gcs_server, gcs_bucket, bucket):
     bucket.blob("c", chunk_size=1 << 18).upload_from_file(io.BytesIO(BIG))
     bucket.blob("a/b").download_as_bytes()
     list(bucket.list_blobs())
-    assert gcs_server.state().requests == {
-        f"{gcs_bucket}/a/b": 2,
-        f"{gcs_bucket}/c": 6,
-        gcs_bucket: 1,
-    }
+    found = gcs_server.state().requests
+    assert found.pop(gcs_bucket) >= 1  # The client also asks what it is.
+    assert found == {f"{gcs_bucket}/a/b": 2, f"{gcs_bucket}/c": 6}
 
 
 def test_latency_and_faults(gcs_server, gcs_bucket, bucket):
@@ -282,10 +279,8 @@ def test_latency_and_faults(gcs_server, gcs_bucket, bucket):
     assert bucket.blob("em/x").download_as_bytes() == b"123"
     assert bucket.blob("seg/x").download_as_bytes() == b"456"
     state = gcs_server.state()
-    assert state.requests == {
-        f"{gcs_bucket}/em/x": 2,
-        f"{gcs_bucket}/seg/x": 1,
-    }
+    assert state.requests[f"{gcs_bucket}/em/x"] == 2
+    assert state.requests[f"{gcs_bucket}/seg/x"] == 1
     assert state.log[0].seconds > 0.1
     gcs_server.add(Fault(f"{gcs_bucket}/seg/", "changed", times=1))
     before = bucket.get_blob("seg/x").generation

@@ -340,6 +340,7 @@ def test_by_hand(tmp_path):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
+    assert process.stdout
     try:
         assert process.stdout.readline().startswith(b'{"port": ')
         assert process.poll() is None

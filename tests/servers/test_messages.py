@@ -62,9 +62,7 @@ def test_what_is_no_single_range_is_ignored(text):
 def test_pieces_make_the_whole(first, second):
     low, high = sorted((first, second))
     parts = [(0, low), (low, high), (high, 10)]
-    found = [
-        asked(range=f"bytes={a}-{b - 1}").body for a, b in parts if a < b
-    ]
+    found = [asked(range=f"bytes={a}-{b - 1}").body for a, b in parts if a < b]
     assert b"".join(found) == DATA
 
 
