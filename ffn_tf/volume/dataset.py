@@ -26,10 +26,10 @@
 A volume has an `address`, or is `of` another one; a `view` changes it on the
 way (description.py). Resources are what belongs to the specimen and is no
 volume: skeletons, tables, models. A region is a box of voxels of its own
-`voxel_size_nm`, so that it can be found in every scale of every volume; without,
-of the voxels of the volume that it is used with. Sizes and bounds of the volumes
-are never written here: they are read from the volumes. `licence`, `source` and
-any `note` are texts for people.
+`voxel_size_nm`, so that it can be found in every scale of every volume;
+without, of the voxels of the volume that it is used with. Sizes and bounds of
+the volumes are never written here: they are read from the volumes. `licence`,
+`source` and any `note` are texts for people.
 
 `voxel_size_nm` and `kind` may be left out where the volume knows them; where
 both say something, they must agree. `${NAME}` in an address is an
