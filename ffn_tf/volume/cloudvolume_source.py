@@ -153,7 +153,7 @@ def open_cloudvolume(address: Address) -> CloudVolumeSource:
     except module.exceptions.InfoUnavailableError as error:
         raise FileNotFoundError(
             f"{address.text}: no precomputed volume: there is no "
-            f"{address.place.name('info')}."
+            f"{address.place.name('info')} that everybody may read."
         ) from error
     except Exception as error:  # Of any of its libraries.
         raise OSError(
