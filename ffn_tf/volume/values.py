@@ -67,8 +67,10 @@ def is_held(array: np.ndarray, converted: np.ndarray) -> np.ndarray:
     same = back == array
     for floats, whole in ((array, converted), (converted, array)):
         if floats.dtype.kind == "f" and whole.dtype.kind in "iu":
-            # The largest integer comes back from the float above it.
-            same &= floats < np.float64(np.iinfo(whole.dtype).max + 1)
+            # The ends of the integers come back from the floats beyond them.
+            bounds = np.iinfo(whole.dtype)
+            same &= floats < np.float64(bounds.max + 1)
+            same &= floats >= np.float64(bounds.min)
     return same
 
 

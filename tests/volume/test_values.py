@@ -19,7 +19,7 @@ dtypes = st.sampled_from([*INTEGERS, *FLOATS, "?"]).map(np.dtype)
 arrays = dtypes.flatmap(
     lambda dtype: hnp.arrays(dtype, 5, elements=elements(dtype))
 )
-fast = hypothesis.settings(deadline=None, max_examples=400)
+fast = hypothesis.settings(deadline=None, max_examples=200)
 
 
 def elements(dtype):
@@ -97,6 +97,9 @@ def test_saturated_is_what_python_says(array, dtype):
 
 @fast
 @hypothesis.given(arrays, dtypes)
+@hypothesis.example(np.array([-(2**63), 2**63 - 1]), np.dtype("f2"))
+@hypothesis.example(np.array([-(2**63), 2**63 - 1]), np.dtype("f8"))
+@hypothesis.example(np.array([-np.inf, -(2.0**63), 2.0**63]), np.dtype("i8"))
 def test_exact_is_equal_in_python(array, dtype):
     result = values.saturated(array, dtype)
     with np.errstate(over="ignore"):

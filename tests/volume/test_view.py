@@ -368,19 +368,19 @@ def test_an_exabyte(name, exabyte):
     HUGE[name](whole).read(Box((50,) * 3, (51,) * 3))  # warm
     source.num_voxels = 0
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     made = HUGE[name](whole)
     domain = made.domain
     middle = [(s + e) // 2 for s, e in zip(domain.start, domain.end)]
     corners = [domain.start, middle, [e - 8 for e in domain.end]]
     found = made.read_many([Box.from_size(c, (6, 7, 8)) for c in corners])
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert [v.shape for v in found] == [(6, 7, 8)] * 3
     assert source.num_voxels < 3 * 6 * 7 * 8 * 7
     assert peak < 1_000_000
-    assert seconds < 0.5  # a few milliseconds on an idle machine
+    assert seconds < 0.5  # of the processor; a few milliseconds, mostly
 
 
 def test_a_view_of_tensorstore_s_virtual_volume():
