@@ -42,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import graphlib
 import math
 import os
 import pathlib
@@ -233,13 +234,15 @@ def load(path: str | os.PathLike[str]) -> Dataset:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     top = checks.keyed(found, f"{path}", ("name", "volumes"), _KEYS)
+    volumes = {
+        role: _entry(value, f"{path}: volumes.{role}")
+        for role, value in checks.mapping(top["volumes"], str(path)).items()
+    }
+    _refuse_circles(volumes, f"{path}")
     return Dataset(
         name=str(top["name"]),
         description=str(top.get("description", "")),
-        volumes={
-            role: _entry(value, f"{path}: volumes.{role}")
-            for role, value in checks.mapping(top["volumes"], str(path)).items()
-        },
+        volumes=volumes,
         regions={
             name: _region(value, f"{path}: regions.{name}")
             for name, value in checks.mapping(
@@ -261,6 +264,27 @@ def load(path: str | os.PathLike[str]) -> Dataset:
         licence=str(top.get("licence", "")),
         source=str(top.get("source", "")),
     )
+
+
+def _refuse_circles(volumes: Mapping[str, Entry], where: str) -> None:
+    """A volume must not be made of itself."""
+    made_of = {
+        role: [entry.of] * bool(entry.of)
+        + [name for step in entry.view for name in _names(step)]
+        for role, entry in volumes.items()
+    }
+    try:
+        graphlib.TopologicalSorter(made_of).prepare()
+    except graphlib.CycleError as error:
+        raise ValueError(
+            f"{where}: volumes are made of each other: "
+            f"{' of '.join(error.args[1])}."
+        ) from error
+
+
+def _names(step: description.Step) -> list[str]:
+    by = step.arguments.get("by", [])
+    return [by] if isinstance(by, str) else by
 
 
 def _texts(

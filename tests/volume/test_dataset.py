@@ -98,6 +98,18 @@ def test_a_view_of_a_volume(folder):
         load(folder, TEXT.replace("address: ${HERE}/em", "note: ${HERE}/em"))
 
 
+def test_volumes_that_are_made_of_each_other_are_refused(folder):
+    text = (
+        "name: circle\nvolumes:\n"
+        "  a: {of: b}\n"
+        "  b: {address: em.npy, view: [{mask: {by: a}}]}\n"
+    )
+    with pytest.raises(
+        ValueError, match=r"made of each other: (a of b|b of a)"
+    ):
+        load(folder, text)
+
+
 def test_a_region_is_part_of_an_address(folder):
     text = TEXT.replace("[0, 1, -2]", "[0, 1, 0]").replace(
         "[1, 2, 3]", "[1, 1, 2]"
