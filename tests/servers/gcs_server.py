@@ -51,6 +51,8 @@ class GcsServer(Controlled):
             # Else gcsfs asks for the kind of each bucket by gRPC, for 60 s.
             "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
             "GOOGLE_CLOUD_PROJECT": "loopback",
+            # Else a thread asks what each bucket is, and leaves its socket.
+            "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
         }
 
     def kvstore(self, bucket: str, path: str = "") -> dict[str, str]:

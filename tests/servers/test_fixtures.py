@@ -53,6 +53,7 @@ def run(folder: pathlib.Path, source: str, *arguments: str) -> tuple[str, dict]:
         cwd=folder,
         capture_output=True,
         text=True,
+        timeout=240,
     )
     servers: dict[str, set[int]] = {}
     for line in (folder / "notes").read_text().splitlines():
@@ -65,20 +66,30 @@ def test_one_process_for_a_session(tmp_path):
     said, servers = run(tmp_path, MODULE, "-p", "no:xdist")
     assert "8 passed" in said
     (pids,) = servers.values()
-    assert len(pids) == 2  # http and gcs
+    assert len(pids) == 2  # Of http and of gcs.
     for pid in pids:
         wait_for_end(pid)
 
 
-def test_one_for_each_worker_and_none_left_after_a_crash(tmp_path):
+def test_one_for_each_worker(tmp_path):
     arguments = ("-n", "2", "--dist", "loadgroup")
-    said, servers = run(tmp_path, MODULE + CRASH, *arguments)
+    said, servers = run(tmp_path, MODULE, *arguments)
+    assert "8 passed" in said
+    check_ended(servers)
+
+
+def test_none_is_left_after_a_crash(tmp_path):
+    # With --dist=loadgroup xdist 3.8 itself hangs after a crash.
+    said, servers = run(tmp_path, MODULE + CRASH, "-n", "2")
     assert "1 failed, 8 passed" in said and "crashed" in said
+    check_ended(servers)
+
+
+def check_ended(servers: dict[str, set[int]]) -> None:
     assert len(servers) >= 2
-    for pids in servers.values():
-        assert len(pids) <= 2
-    assert len(set.union(*servers.values())) == sum(map(len, servers.values()))
-    for pid in set.union(*servers.values()):
+    pids = [pid for of_worker in servers.values() for pid in of_worker]
+    assert len(pids) == len(set(pids)) <= 2 * len(servers)
+    for pid in pids:
         wait_for_end(pid)
 
 

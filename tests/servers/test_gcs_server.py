@@ -265,9 +265,11 @@ def test_keys(gcs_server, gcs_bucket, bucket):
     bucket.blob("c", chunk_size=1 << 18).upload_from_file(io.BytesIO(BIG))
     bucket.blob("a/b").download_as_bytes()
     list(bucket.list_blobs())
-    found = gcs_server.state().requests
-    assert found.pop(gcs_bucket) >= 1  # The client also asks what it is.
-    assert found == {f"{gcs_bucket}/a/b": 2, f"{gcs_bucket}/c": 6}
+    assert gcs_server.state().requests == {
+        f"{gcs_bucket}/a/b": 2,
+        f"{gcs_bucket}/c": 6,
+        gcs_bucket: 1,
+    }
 
 
 def test_latency_and_faults(gcs_server, gcs_bucket, bucket):
@@ -279,8 +281,10 @@ def test_latency_and_faults(gcs_server, gcs_bucket, bucket):
     assert bucket.blob("em/x").download_as_bytes() == b"123"
     assert bucket.blob("seg/x").download_as_bytes() == b"456"
     state = gcs_server.state()
-    assert state.requests[f"{gcs_bucket}/em/x"] == 2
-    assert state.requests[f"{gcs_bucket}/seg/x"] == 1
+    assert state.requests == {
+        f"{gcs_bucket}/em/x": 2,
+        f"{gcs_bucket}/seg/x": 1,
+    }
     assert state.log[0].seconds > 0.1
     gcs_server.add(Fault(f"{gcs_bucket}/seg/", "changed", times=1))
     before = bucket.get_blob("seg/x").generation
