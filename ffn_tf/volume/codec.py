@@ -7,10 +7,13 @@
 is what `auto` means; zarr3 adds a checksum (crc32c). Only jpeg loses anything,
 only images of bytes can have it, and only if asked.
 
-Shards (sharding.py) exist in precomputed and zarr3. `auto` makes them of
-segmentations in precomputed from 128^3 voxels on, because gzip on top of
-compressed_segmentation, which makes files four times smaller, exists only
-inside shards; and of anything that would otherwise be more than 10,000 files.
+Shards (sharding.py) exist in precomputed and zarr3. `auto` makes them
+    in zarr3         where there would be more than 10,000 files;
+    in precomputed   of segmentations from 128^3 voxels on, because gzip on top
+                     of compressed_segmentation, which makes files four times
+                     smaller, exists only inside shards. The price: what was
+                     never written reads as background there. Images pay it
+                     only if asked.
 A shard is then the unit of writing: to change one chunk rewrites the shard.
 Coarser scales have smaller shards, so that what is written at a time, made
 coarser, is whole shards again; where that is less than a chunk, there are none.
@@ -179,12 +182,11 @@ def _sharded(codec: Codec, volume_format: str, info: VolumeInfo) -> bool:
         return False
     if codec.sharded != "auto":
         return codec.sharded == "yes"
-    if math.prod(_grid(info)) > _MANY_FILES:
-        return True
-    if volume_format != "precomputed" or info.domain.num_voxels < _WORTH_SHARDS:
-        return False
-    by_kind = codec.encoding == "auto" and info.kind == "segmentation"
-    return by_kind or codec.encoding in ("gzip", "compressed_segmentation")
+    if volume_format == "zarr3":
+        return math.prod(_grid(info)) > _MANY_FILES
+    is_labels = codec.encoding == "auto" and info.kind == "segmentation"
+    gains = is_labels or codec.encoding in ("gzip", "compressed_segmentation")
+    return gains and info.domain.num_voxels >= _WORTH_SHARDS
 
 
 def _encoding(

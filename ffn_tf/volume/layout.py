@@ -83,7 +83,7 @@ def _write_new(address: Address, name: str, data: bytes) -> None:
             # Empty, and nothing written, if someone else did meanwhile.
             writing = folder.write(name, data, if_equal=before.stamp.generation)
             written = writing.result().generation
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:
         raise OSError(
             f"{address.text}: {name} cannot be written: {place.short(error)}."
         ) from error

@@ -132,18 +132,19 @@ class Pyramid:
           OSError: the storage failed, or a block is missing.
         """
         for mip in range(self.num_in_pass, len(self.volumes)):
-            target = self.volumes[mip]
-            unit = writing.unit(target)
-            start = target.domain.start
+            fine, target = self.volumes[mip - 1], self.volumes[mip]
+            if writing.loses(fine):
+                fine = writing.stored(fine)
+            unit, start = writing.unit(target), target.domain.start
             for box in grid.aligned(target.domain, unit, start, _FINISH_ZYX):
-                self._coarsen(mip, box)
+                self._coarsen(fine, target, box)
 
-    def _coarsen(self, mip: int, box: Box) -> None:
-        """Makes a box of scale `mip` from the scale before it."""
-        fine, by = self.volumes[mip - 1], self._factors[mip - 1]
+    def _coarsen(self, fine: Volume, target: Volume, box: Box) -> None:
+        """Makes a box of one scale from the scale before it."""
+        by = scales_lib.factors(fine.info, target.info)
         part = box.scaled(by, (1, 1, 1)).clipped(fine.domain)
         voxels, _ = scales_lib.coarser(fine.read(part), part, by, fine.info)
-        self.volumes[mip].write(box, voxels)
+        target.write(box, voxels)
 
 
 def opened(base: Volume, block_zyx: Triple | None = None) -> Pyramid:

@@ -13,8 +13,10 @@ out the bits that an axis has no chunks for:
 Chunks whose numbers share all but the lowest n bits are in one shard. zarr 3
 allows any box of chunks; it gets the same ones.
 
-TensorStore reads a chunk that is missing from a precomputed shard as zeros,
-even if told not to: `missing` asks the shards themselves.
+A shard of precomputed does not hold chunks of zeros, and a chunk that is not in
+it reads as zeros, silently: TensorStore cannot be told otherwise. There nobody
+can tell what was never written from background; a shard of zarr 3 holds
+zeros, and a chunk that is missing from it is an error.
 """
 
 from __future__ import annotations
@@ -22,11 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 import dataclasses
 import math
-from typing import Any
 
-import tensorstore as ts
-
-from ffn_tf.volume import place
 from ffn_tf.volume.box import Triple, triple
 
 # Voxels of a shard before compression: what a writer holds in memory.
@@ -96,34 +94,3 @@ def divided(grid_zyx: Triple, most: int, within_zyx: Triple) -> Division:
             break
         chunks[axis] *= 2
     return Division(grid_zyx, triple(chunks))
-
-
-def missing(
-    kvstore: dict[str, Any],
-    sharding: dict[str, Any],
-    grid_zyx: Triple,
-    chunks: Iterable[Triple],
-) -> list[Triple]:
-    """Those of `chunks` that are in no shard of a precomputed scale.
-
-    Args:
-      kvstore: the folder of the scale, as TensorStore names it.
-      sharding: what the scale's metadata says under that name.
-      grid_zyx: how many chunks there are.
-      chunks: indices of chunks, zyx.
-    """
-    spec = {
-        "driver": "neuroglancer_uint64_sharded",
-        "base": kvstore,
-        "metadata": sharding,
-    }
-    shards = ts.KvStore.open(spec, context=place.context()).result()
-    asked = list(chunks)
-    keys = [morton(chunk, grid_zyx).to_bytes(8, "big") for chunk in asked]
-    # The first byte is enough to know.
-    pending = [shards.read(key, byte_range=slice(0, 1)) for key in keys]
-    return [
-        chunk
-        for chunk, future in zip(asked, pending)
-        if future.result().state == "missing"
-    ]

@@ -26,15 +26,16 @@ there were no `together`; HDF5 files have one writer, by their lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import contextlib
 import copy
 from typing import Any
 
+import numpy as np
 import tensorstore as ts
 
 from ffn_tf.volume import place
-from ffn_tf.volume.box import Triple, triple
+from ffn_tf.volume.box import Box, Triple, triple
 from ffn_tf.volume.store import Volume
 
 
@@ -58,12 +59,48 @@ def loses(target: Volume) -> bool:
     return codec is not None and codec.to_json().get("encoding") == "jpeg"
 
 
+def stored(target: Volume) -> Volume:
+    """The volume as the storage has it, without what this process keeps.
+
+    What this process wrote as jpeg it would otherwise read from its cache, as
+    it was before it was stored, if it is still there.
+    """
+    view = _view(target)
+    if view is None:
+        return target
+    anew = ts.open(view.spec(), read=True, context=ts.Context()).result()
+    source = _with_view(target, anew)
+    return Volume(source, target.address, writable=False, info=target.info)
+
+
+class _Collecting:
+    """A source that takes boxes, and does not tell what it has."""
+
+    def __init__(self, source: Any, where: str) -> None:
+        self.info = source.info
+        self.attributes = source.attributes
+        self.write = source.write
+        self._where = where
+
+    def read(self, box: Box) -> np.ndarray:
+        raise ValueError(
+            f"{self._where}: is written together, and can be read when that "
+            f"has ended; found a read of {box} before."
+        )
+
+    def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        return [self.read(box) for box in boxes]
+
+    def close(self) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def together(target: Volume) -> Iterator[Volume]:
     """A volume whose writes reach `target` at the end of the block.
 
-    Until then they are in memory, not compressed, all of them; reads of the
-    new volume see them, others do not. An exception drops them.
+    Until then they are in memory, not compressed, all of them. An exception
+    drops them. The volume can be written, not read.
 
     Raises:
       OSError: at the end: they could not be written, or not all of them.
@@ -73,10 +110,13 @@ def together(target: Volume) -> Iterator[Volume]:
         yield target
         return
     transaction = ts.Transaction()
-    source = copy.copy(target._source)
-    source._view = view.with_transaction(transaction)  # type: ignore[attr-defined]
+    inside = _with_view(target, view.with_transaction(transaction))
     try:
-        yield Volume(source, target.address, writable=target._writable)
+        yield Volume(
+            _Collecting(inside, target.address),
+            target.address,
+            writable=target._writable,
+        )
     except BaseException:
         transaction.abort()
         raise
@@ -86,3 +126,10 @@ def together(target: Volume) -> Iterator[Volume]:
         raise OSError(
             f"{target.address}: cannot be written: {place.short(error)}."
         ) from error
+
+
+def _with_view(target: Volume, view: ts.TensorStore) -> Any:
+    """The source of `target`, with another store behind it."""
+    source: Any = copy.copy(target._source)
+    source._view = view
+    return source
