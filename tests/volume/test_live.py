@@ -362,40 +362,40 @@ def test_silence(name, tmp_path):
     np.testing.assert_array_equal(found, VOXELS[:3])
 
 
-def test_silence_is_counted_from_the_last_arrival(tmp_path, clock):
-    class Scripted(ArrivingSlices):
-        """A look each 3 s; a section at each second one of the first ten."""
+class Scripted(ArrivingSlices):
+    """A look takes 3 s, and at some of them there is one section more."""
 
-        looks = 0
+    def __init__(self, clock, arrives_at):
+        super().__init__("scripted", 0, 1)
+        self.looks = 0
+        self._clock = clock
+        self._arrives_at = arrives_at
 
-        def look(self, wanted, *, final):
-            clock.seconds += 3
-            self.looks += 1
-            if self.looks % 2 == 0 and self.looks <= 10:
-                self.changes += 1
-                self.complete += 1
+    def look(self, wanted, *, final):
+        self._clock.seconds += 3
+        self.looks += 1
+        if self.looks in self._arrives_at:
+            self.changes += 1
+            self.complete += 1
 
-    arriving = Scripted(tmp_path, 0, 1)
+
+def test_silence_is_counted_from_the_last_arrival(clock):
+    arriving = Scripted(clock, [2, 4, 6, 8, 10])
     until = Until(silence_s=8, silence_is_end=True)
     em = live.Live("scripted", arriving, until, 0.001)
     assert played(em._complete(99)) == (5, True)
     assert arriving.looks == 10 + 3 + 1  # 9 s of silence, and a last look.
 
 
-def test_a_slow_reader_is_not_silence(tmp_path):
-    until = Until(sections=3, silence_s=0.1)
-    em = live.stack(tmp_path, until=until, **SOON)
-    save(tmp_path / "0.png", VOXELS[0])
-
-    async def main():
-        slabs = em.slabs()
-        await anext(slabs)
-        await asyncio.sleep(0.3)
-        for z in (1, 2):
-            save_whole(tmp_path / f"{z}.png", VOXELS[z])
-        return [box async for box in slabs]
-
-    assert len(played(main())) == 2
+def test_a_slow_reader_is_not_silence(clock):
+    em = live.Live(
+        "scripted", Scripted(clock, [1, 3]), Until(silence_s=8), 0.001
+    )
+    assert played(em._complete(1)) == (1, False)
+    clock.seconds += 1000
+    assert played(em._complete(2)) == (2, False)
+    with pytest.raises(TimeoutError, match="for 8 s; 2 sections"):
+        played(em._complete(3))
 
 
 def test_nothing_at_all(tmp_path):

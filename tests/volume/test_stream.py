@@ -195,11 +195,11 @@ def test_overlapping_boxes_are_written_as_a_loop_would(data):
 
 def test_writes_to_one_chunk_follow_each_other():
     """Halves of chunks: the two of each chunk never together."""
-    waits = dict.fromkeys(grid.tile(DOMAIN, (2, 5, 6)), 0.01)
+    waits = dict.fromkeys(grid.tile(DOMAIN, (4, 5, 3)), 0.01)
     target = Odd(empty(), waits=waits)
     target.info = INFO
     chunks = [box.aligned((4, 5, 6), DOMAIN.start) for box in waits]
-    assert len(set(chunks)) == len(chunks) / 2
+    assert len(set(chunks)) < len(chunks)
     together = threading.Lock()
     busy = []
     write = target.write
