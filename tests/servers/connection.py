@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         if self._task:
             self._task.cancel()
+        self._server.waiting.discard(self._transport)
         self._end()
 
     def data_received(self, data: bytes) -> None:
@@ -113,6 +114,7 @@ class Connection(asyncio.Protocol):
             return
         if kind == "hang":
             self._count(request, 0, 0)
+            self._server.waiting.add(self._transport)
             await asyncio.Event().wait()
         if kind == "changed":
             request.version = ordinal
@@ -153,6 +155,8 @@ class Connection(asyncio.Protocol):
         elif kind == "truncate":
             self._transport.close()
         else:
+            if kind == "length":
+                self._server.waiting.add(self._transport)
             self._finish(request)
 
     async def _paced(self, body: bytes, rate: float) -> None:

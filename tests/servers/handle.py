@@ -202,5 +202,9 @@ class Controlled(Handle):
         return self._control()
 
     def reset(self) -> None:
-        """No latency, no limits, no faults, nothing counted."""
+        """No latency, no limits, no faults, nothing counted.
+
+        Clients that wait for what never comes are let go: their connections
+        are closed, and they may ask again.
+        """
         self._control(reset=True)

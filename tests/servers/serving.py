@@ -15,6 +15,7 @@ nobody counts it.
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import dataclasses
 import email.utils
@@ -73,6 +74,7 @@ class Server:
         self.faults = Faults()
         self.in_flight = 0
         self.link_free = 0.0  # When what was sent so far has left.
+        self.waiting: set[asyncio.Transport] = set()  # For what never comes.
         self._date = (0, "")
         self.forget()
 
@@ -118,6 +120,8 @@ class Server:
         if told.get("reset"):
             self.settings = Settings()
             self.faults.clear()
+            for transport in list(self.waiting):
+                transport.abort()
             self.forget()
         return as_json(self.state())
 
