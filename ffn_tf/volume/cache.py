@@ -47,10 +47,10 @@ import diskcache
 from ffn_tf import program
 
 _FOLDER = "chunks-1"  # Another number, should entries ever look different.
-_HEADER = struct.Struct("<4sIHB")  # mark, checksum, generation's length, flag
-_MARK = b"ffnC"
+_TAG = struct.Struct("<BI")  # absent, checksum; the generation follows
 _BLOCK = 4096
 _FOLDERS_BYTES = 2 * 257 * _BLOCK  # Of 256 folders and this one.
+_IN_DATABASE = 2**15  # Larger entries are files of their own.
 _ATTEMPTS = 10  # To make room before others fill it.
 _LOCK_S = 10.0
 # Entries that wait to be written; what they hold is memory.
@@ -100,23 +100,23 @@ class Entry:
     value: bytes | None
 
 
-def _packed(entry: Entry) -> bytes:
-    body = entry.generation + (entry.value or b"")
-    flag = entry.value is None
-    length = len(entry.generation)
-    return _HEADER.pack(_MARK, zlib.crc32(body), length, flag) + body
+def _tag(entry: Entry) -> bytes:
+    """What the database keeps beside the value."""
+    value = entry.value
+    checksum = zlib.crc32(entry.generation + _TAG.pack(value is None, 0))
+    checksum = zlib.crc32(value or b"", checksum)
+    return _TAG.pack(value is None, checksum) + entry.generation
 
 
-def _unpacked(data: Any) -> Entry | None:
+def _entry(value: Any, tag: Any) -> Entry | None:
     """The entry; None if it is damaged."""
-    if not isinstance(data, bytes) or len(data) < _HEADER.size:
+    if not isinstance(value, bytes) or not isinstance(tag, bytes):
         return None
-    mark, checksum, length, flag = _HEADER.unpack_from(data)
-    body = memoryview(data)[_HEADER.size :]
-    if mark != _MARK or zlib.crc32(body) != checksum:
+    if len(tag) < _TAG.size:
         return None
-    value = None if flag else bytes(body[length:])
-    return Entry(bytes(body[:length]), value)
+    is_absent, _ = _TAG.unpack_from(tag)
+    entry = Entry(tag[_TAG.size :], None if is_absent else value)
+    return entry if _tag(entry) == tag else None
 
 
 class _Files(diskcache.Disk):
@@ -152,13 +152,19 @@ class _Files(diskcache.Disk):
             os.remove(os.path.join(self._directory, file_path))
 
 
+def _needed(size: int) -> int:
+    """Bytes on disk of an entry of `size` bytes, at most."""
+    # A row is in the database and in its log, with pages that it splits.
+    return size + min(size, _IN_DATABASE) + 16 * _BLOCK
+
+
 class DiskCache:
     """The cache in one folder. Any thread may use it."""
 
     def __init__(self, folder: pathlib.Path, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
-        self._told = False
+        self._told: set[str] = set()
         self._lock = threading.Lock()
         self._cache = self._opened()
         self._can_write = self._cache is not None
@@ -179,16 +185,13 @@ class DiskCache:
         if cache is None:
             return None
         try:
-            data = cache.get(key)
+            value, tag = cache.get(key, tag=True)
         except _TROUBLE as error:
             self._trouble(error)
             return None
-        entry = _unpacked(data)
-        if entry is None and data is not None:
-            program.warn(
-                f"{self._folder}: an entry of the disk cache was damaged, and "
-                f"is fetched again."
-            )
+        entry = _entry(value, tag)
+        if entry is None and tag is not None:
+            self._tell("has damaged entries; they are fetched again")
             self.forget(key)
         return entry
 
@@ -196,7 +199,7 @@ class DiskCache:
         """Writes an entry, soon; waits if too many are waiting."""
         if self._can_write:
             self._room.acquire()
-            self._writer.submit(self._write, key, _packed(entry))
+            self._writer.submit(self._write, key, entry)
 
     def forget(self, key: str) -> None:
         """Removes an entry, after what is waiting to be written."""
@@ -223,17 +226,18 @@ class DiskCache:
     # In the writer's thread
     # -------------------------------------------------------------------------
 
-    def _write(self, key: str, data: bytes) -> None:
-        cache = self._cache
+    def _write(self, key: str, entry: Entry) -> None:
+        cache, value = self._cache, entry.value or b""
+        can_fit = _FOLDERS_BYTES + _needed(len(value)) <= self._max_bytes
         try:
-            for _ in range(_ATTEMPTS):
+            for _ in range(_ATTEMPTS if can_fit else 0):
                 if cache is None or not self._can_write:
                     return
-                self._make_room(cache, len(data))
+                self._make_room(cache, len(value))
                 # One process at a time fills the room.
                 with cache.transact():
-                    if self._excess(len(data)) <= 0:
-                        cache.set(key, data)
+                    if self._excess(len(value)) <= 0:
+                        cache.set(key, value, tag=_tag(entry))
                         return
         except _TROUBLE as error:
             self._trouble(error)
@@ -242,8 +246,7 @@ class DiskCache:
 
     def _excess(self, size: int) -> int:
         """Bytes above the limit, were an entry of `size` bytes added."""
-        # A row may be in the database and in its log.
-        return self.num_bytes + 2 * (size + 8 * _BLOCK) - self._max_bytes
+        return self.num_bytes + _needed(size) - self._max_bytes
 
     def _make_room(self, cache: diskcache.Cache, size: int) -> None:
         """Removes the oldest entries until `size` bytes fit."""
@@ -297,6 +300,7 @@ class DiskCache:
                     disk=_Files,
                     timeout=_LOCK_S,
                     cull_limit=0,
+                    disk_min_file_size=_IN_DATABASE,
                     size_limit=self._max_bytes,
                     eviction_policy="least-recently-stored",
                     # A file that shrinks under a map kills the process.
@@ -336,8 +340,9 @@ class DiskCache:
             shutil.rmtree(away, ignore_errors=True)
 
     def _tell(self, what: str) -> None:
-        if not self._told:
-            self._told = True
+        """Warns, of each thing once."""
+        if what not in self._told:
+            self._told.add(what)
             program.warn(f"{self._folder}: the disk cache {what}.")
 
 

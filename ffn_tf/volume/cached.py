@@ -113,24 +113,28 @@ class CachedSource:
         return self.read_many([box])[0]
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
-        parts = (
-            _Part(index, box, tile, self._chunks(tile))
-            for index, box in enumerate(boxes)
-            for tile in self._tiles(box)
-        )
         reading = _Reading(self._where, self._held, self._fetcher)
-        found = reading.outcomes(boxes, parts, Deadline(self._deadline_s))
+        deadline = Deadline(self._deadline_s)
+        found = reading.outcomes(boxes, self._parts(boxes), deadline)
         return failures.voxels(self._where, found)
 
-    def _chunks(self, box: Box) -> list[Chunk]:
-        """The chunks that a box touches."""
-        ends = [
-            (offset, offset + 1)
-            if axis is None
-            else (box.start[axis] + offset, box.end[axis] + offset)
-            for axis, offset in self._axes
-        ]
-        return self._table.within(*zip(*ends))
+    def _parts(self, boxes: Sequence[Box]) -> Iterator[_Part]:
+        for index, box in enumerate(boxes):
+            ends = self._ends(box)
+            if self._table.count(*ends) <= _PART_CHUNKS:
+                yield _Part(index, box, box, self._table.within(*ends))
+                continue
+            for tile in self._tiles(box):
+                chunks = self._table.within(*self._ends(tile))
+                yield _Part(index, box, tile, chunks)
+
+    def _ends(self, box: Box) -> tuple[Sequence[int], Sequence[int]]:
+        """Start and end of a box, in the axes of the store."""
+        start, end = box.start, box.end
+        return (
+            [o if a is None else start[a] + o for a, o in self._axes],
+            [o + 1 if a is None else end[a] + o for a, o in self._axes],
+        )
 
     def _tiles(self, box: Box) -> Iterator[Box]:
         """Parts of a box, of whole chunks, not many of them."""
@@ -138,7 +142,7 @@ class CachedSource:
         whole = box.aligned(chunk, self._grid_origin)
         left, size = _PART_CHUNKS, [0, 0, 0]
         for axis in (2, 1, 0):
-            count = min(left, whole.size[axis] // chunk[axis]) or 1
+            count = min(left, whole.size[axis] // chunk[axis])
             size[axis], left = count * chunk[axis], left // count
         return grid.aligned(box, chunk, self._grid_origin, size)
 
@@ -187,8 +191,8 @@ class _Part:
       index, whole: of the box.
       box: of the part.
       chunks: that it touches.
-      asked: the chunks that were asked for because of it.
-      needed: these, and those asked for before that it waits for.
+      missing: names of those that were not in memory.
+      asked: those of them that nobody had asked for.
       future: its voxels.
     """
 
@@ -196,8 +200,8 @@ class _Part:
     whole: Box
     box: Box
     chunks: list[Chunk]
+    missing: list[str] = dataclasses.field(default_factory=list)
     asked: list[Asked] = dataclasses.field(default_factory=list)
-    needed: list[Asked] = dataclasses.field(default_factory=list)
     future: Any = None
 
     @property
@@ -213,11 +217,12 @@ class _Reading:
     ) -> None:
         self._where = where
         self._held = store
-        self._dtype = store.store.dtype.numpy_dtype
         self._fetcher = fetcher
         self._deadline = Deadline()
-        self._outcomes: list[Outcome] = []
-        self._coming: dict[str, Asked] = {}
+        self._voxels: list[np.ndarray | None] = []
+        self._errors: dict[int, failures.ReadError] = {}
+        self._coming: set[str] = set()
+        self._failed: dict[str, Asked] = {}
         self._waiting: collections.deque[_Part] = collections.deque()
         self._decoding: collections.deque[_Part] = collections.deque()
 
@@ -226,14 +231,11 @@ class _Reading:
     ) -> list[Outcome]:
         """What became of each box, of which `parts` are the parts."""
         self._deadline = deadline
-        self._outcomes = [
-            np.empty(box.size if box.is_empty else 0, self._dtype)
-            for box in boxes
-        ]
+        self._voxels = [None] * len(boxes)
         try:
             for part in parts:
                 self._begin(part)
-                while len(self._coming) > _AHEAD_CHUNKS:
+                while self._waiting and self._is_next_due():
                     self._decode()
             while self._waiting:
                 self._decode()
@@ -242,71 +244,94 @@ class _Reading:
         finally:
             for part in (*self._waiting, *self._decoding):
                 self._held.unpin(part.names)
-        return self._outcomes
+        return [
+            self._errors.get(index)
+            or (
+                np.empty(box.size, self._held.dtype) if found is None else found
+            )
+            for index, (box, found) in enumerate(zip(boxes, self._voxels))
+        ]
+
+    def _is_next_due(self) -> bool:
+        """Whether its chunks are here, or enough is on its way behind it."""
+        on_their_way = max(len(self._coming), len(self._waiting))
+        return on_their_way > _AHEAD_CHUNKS or all(
+            one.is_answered for one in self._waiting[0].asked
+        )
 
     def _begin(self, part: _Part) -> None:
         """Asks for what is not here and not on its way."""
-        missing = self._held.pin(part.names)
+        if self._deadline.left() == 0:
+            self._fail(part, TimeoutError())
+            return
+        part.missing = self._held.pin(part.names)
         self._waiting.append(part)
-        absent = set(missing) - self._coming.keys()
+        new = set(part.missing) - self._coming
         part.asked = self._fetcher.begin(
-            [chunk for chunk in part.chunks if chunk.name in absent]
+            [chunk for chunk in part.chunks if chunk.name in new]
         )
-        self._coming |= {one.chunk.name: one for one in part.asked}
-        part.needed = [self._coming[name] for name in missing]
+        self._coming |= new
 
     def _decode(self) -> None:
         """Gives the decoder the next part, once its chunks are here."""
         part = self._waiting[0]
         self._fetcher.end(part.asked, self._deadline)
         for one in part.asked:
-            if one.entry is not None:
-                self._held.put(one.chunk.name, one.entry.value)
-            del self._coming[one.chunk.name]
-        failed = [one for one in part.needed if one.error is not None]
+            name = one.chunk.name
+            self._coming.remove(name)
+            self._failed.pop(name, None)
+            if one.entry is None:
+                self._failed[name] = one
+            else:
+                self._held.put(name, one.entry.value)
+        failed = [
+            self._failed[name] for name in part.missing if name in self._failed
+        ]
         if failed:
-            self._settle(part, self._explained(part, failed[0]))
+            self._fail(part, failed[0].error, failed[0].chunk)
             self._held.unpin(part.names)
         else:
-            slices = tuple(slice(*e) for e in zip(part.box.start, part.box.end))
-            part.future = self._held.store[slices].read()
+            part.future = self._held.read(part.box, self._space(part))
             self._decoding.append(part)
         self._waiting.popleft()
         while len(self._decoding) > _DECODING_PARTS:
             self._end()
 
-    def _explained(self, part: _Part, asked: Asked) -> failures.ReadError:
-        assert asked.error is not None
-        chunk = asked.chunk
-        about = f"chunk {chunk.name}"
-        if chunk.file != chunk.name:
-            about += f" in {chunk.file}"
-        return failures.of(self._where, part.whole, asked.error, about)
+    def _space(self, part: _Part) -> np.ndarray:
+        """Where the voxels of a part belong."""
+        whole = self._voxels[part.index]
+        if whole is None:
+            whole = np.empty(part.whole.size, self._held.dtype)
+            self._voxels[part.index] = whole
+        if part.box is part.whole:
+            return whole
+        return whole[part.box.relative_to(part.whole.start).slices]
 
     def _end(self) -> None:
-        """Takes the voxels of the part that was given first."""
+        """Waits for the part that was given to the decoder first."""
         part = self._decoding[0]
-        (outcome,) = failures.settled(
-            self._where, [part.whole], [part.future], self._deadline
-        )
-        if isinstance(outcome, CorruptError):
-            # What is damaged for good is fetched again by the next run only.
-            named = [c for c in part.chunks if c.name in outcome.reason]
-            self._held.forget([chunk.name for chunk in named])
-            self._fetcher.forget(named)
-        self._settle(part, outcome)
+        try:
+            part.future.result(self._deadline.left())
+        except (ValueError, OSError) as error:
+            named = [c for c in part.chunks if c.name in str(error)]
+            told = self._fail(part, error, *named[:1])
+            if isinstance(told, CorruptError):
+                # Perhaps only on its way here: it is not kept.
+                self._held.forget([chunk.name for chunk in named])
+                self._fetcher.forget(named)
         self._held.unpin(part.names)
         self._decoding.popleft()
 
-    def _settle(self, part: _Part, outcome: Outcome) -> None:
-        """Puts the voxels of a part in their place."""
-        so_far = self._outcomes[part.index]
-        if isinstance(so_far, failures.ReadError):
-            return  # The first failure of a box is told.
-        if isinstance(outcome, failures.ReadError) or part.box == part.whole:
-            self._outcomes[part.index] = outcome
-            return
-        if not so_far.size:
-            so_far = np.empty(part.whole.size, outcome.dtype)
-            self._outcomes[part.index] = so_far
-        so_far[part.box.relative_to(part.whole.start).slices] = outcome
+    def _fail(
+        self, part: _Part, error: Exception | None, chunk: Chunk | None = None
+    ) -> failures.ReadError:
+        """Keeps the first failure of a box."""
+        assert error is not None
+        about = ""
+        if chunk is not None:
+            about = f"chunk {chunk.name}"
+            if chunk.file != chunk.name:
+                about += f" in {chunk.file}"
+        told = failures.of(self._where, part.whole, error, about)
+        self._errors.setdefault(part.index, told)
+        return told

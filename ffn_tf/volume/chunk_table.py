@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import functools
 import itertools
+import math
 import struct
 from typing import Any
 
@@ -62,11 +63,18 @@ class ChunkTable:
 
     def within(self, start: Sequence[int], end: Sequence[int]) -> list[Chunk]:
         """The chunks of a box of the store, last axis fastest."""
-        ranges = [
-            range((s - o) // n, -((o - e) // n))
+        ranges = self._ranges(start, end)
+        return [self.chunk(index) for index in itertools.product(*ranges)]
+
+    def count(self, start: Sequence[int], end: Sequence[int]) -> int:
+        """How many chunks a box of the store touches."""
+        return math.prod(len(indices) for indices in self._ranges(start, end))
+
+    def _ranges(self, start: Sequence[int], end: Sequence[int]) -> list[range]:
+        return [
+            range((s - o) // n, -((o - e) // n) if s < e else (s - o) // n)
             for s, e, o, n in zip(start, end, self.origin, self.shape)
         ]
-        return [self.chunk(index) for index in itertools.product(*ranges)]
 
 
 def of(store: ts.TensorStore) -> ChunkTable:
@@ -137,7 +145,7 @@ def _precomputed(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
         if shards is None:
             return Chunk(name, name)
         number = sharding.morton(_zyx(index), _zyx(grid))
-        file = f"{folder}/{_shard(number, shards)}.shard"
+        file = f"{folder}/{shard_name(number, shards)}.shard"
         return Chunk(name, file, number.to_bytes(8, "big"))
 
     @functools.cache
@@ -165,7 +173,7 @@ def _zyx(index: Index) -> tuple[int, int, int]:
     return z, y, x
 
 
-def _shard(number: int, shards: dict[str, Any]) -> str:
+def shard_name(number: int, shards: dict[str, Any]) -> str:
     """The name of the shard of chunk `number`."""
     hashed = number >> shards["preshift_bits"]
     if shards["hash"] == "murmurhash3_x86_128":

@@ -98,6 +98,14 @@ class Asked:
     check: _Check | None = None
     request: Any = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether `end` need not wait, unless a shard has changed."""
+        if self.entry is not None or self.error is not None:
+            return True
+        future = self.check.future if self.check else self.request
+        return future.done()
+
 
 class Fetcher:
     """The chunks of one open volume. Any thread may use it.

@@ -2,7 +2,7 @@
 
     missing = held.pin(names)     # these are not here; none will go away
     held.put(name, data)          # for each of `missing`
-    ... read held.store ...
+    held.read(box, voxels)        # of which `names` are the chunks
     held.unpin(names)
 
 A bounded number of bytes, beyond those that are pinned: what was used longest
@@ -16,9 +16,11 @@ from collections.abc import Iterable
 import threading
 from typing import Any
 
+import numpy as np
 import tensorstore as ts
 
 from ffn_tf.volume import place
+from ffn_tf.volume.box import Box
 
 # What a name takes beside its chunk.
 _NAME_BYTES = 500
@@ -33,7 +35,7 @@ class Held:
       max_bytes: of chunks that nobody has pinned.
 
     Attributes:
-      store: reads what is held, and nothing else.
+      dtype: of its voxels.
     """
 
     def __init__(
@@ -43,14 +45,17 @@ class Held:
             {"memory_key_value_store": {}}, parent=place.context()
         )
         kvstore = {"driver": "memory", "path": where.rstrip("/") + "/"}
-        changed = {"kvstore": kvstore, "recheck_cached_data": False}
-        self.store: ts.TensorStore = ts.open(
+        # With a look into `_bytes` at every read: a decoder that comes late,
+        # after a failure, may have found nothing where there is something now.
+        changed = {"kvstore": kvstore, "recheck_cached_data": True}
+        self._store = ts.open(
             spec | changed,
             read=True,
             open=True,
             assume_metadata=True,
             context=context,
         ).result()
+        self.dtype: np.dtype = self._store.dtype.numpy_dtype
         self._bytes = ts.KvStore.open(kvstore, context=context).result()
         self._max_bytes = max_bytes
         self._total = 0
@@ -80,6 +85,13 @@ class Held:
             self._total -= self._sizes.pop(name, 0)
             self._sizes[name] = _NAME_BYTES + len(data or b"")
             self._total += self._sizes[name]
+
+    def read(self, box: Box, voxels: np.ndarray) -> ts.WriteFutures:
+        """Decodes the chunks of a box; `voxels` [z, y, x] when it is done."""
+        part = self._store[tuple(slice(*e) for e in zip(box.start, box.end))]
+        # Not `part.read()`, which would be a copy more.
+        there = ts.array(voxels, context=place.context())
+        return there[ts.d[:].translate_to[box.start]].write(part)
 
     def unpin(self, names: Iterable[str]) -> None:
         """Ends one `pin`; removes what is too much."""
