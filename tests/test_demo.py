@@ -22,7 +22,7 @@ def test_without_data_it_says_how_to_get_it(tmp_path):
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: The demo runs on real data")
-    assert "third_party/fetch.py fib25" in done.stderr
+    assert "make fetch" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -284,9 +284,9 @@ def test_a_truncated_checkpoint_of_google(files, fib25, tmp_path):
 @pytest.fixture
 def long_run(tmp_path, brightness):
     """Flags of a run of some seconds, in the folder it is run in."""
-    raw = np.full((20, 20, 64), 95, np.uint8)
+    raw = np.full((20, 20, 264), 95, np.uint8)
     texture = np.random.default_rng(0).integers(0, 8, raw.shape)
-    box = np.s_[3:17, 3:17, 3:61]
+    box = np.s_[3:17, 3:17, 3:261]
     raw[box] = 161 + texture[box]
     np.save(tmp_path / "em.npy", raw)
     return {
@@ -355,4 +355,4 @@ def test_killed_and_run_again(long_run, tmp_path, compute_dtype):
         expected = (once / "out" / name).read_bytes()
         assert (again / "out" / name).read_bytes() == expected, name
     found = subvolume.load(again / "out" / "0" / "0" / "seg-0_0_0.npz")
-    assert np.count_nonzero(found.segmentation) == 14 * 14 * 58
+    assert np.count_nonzero(found.segmentation) == 14 * 14 * 258

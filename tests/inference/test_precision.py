@@ -87,7 +87,6 @@ def test_convolutions_in_order(network, convert):
         ("float32", 0, 1e-6),
         ("bfloat16", 1e-4, 2e-2),
         ("bfloat16_mixed", 1e-4, 2e-2),
-        ("bfloat16x2", 1e-5, 5e-3),
     ],
 )
 def test_both_forms_compile(
@@ -146,8 +145,6 @@ def written_out(network, inputs, compute_dtype, quantised):
             found = conv(values, weights)
         elif compute_dtype == "bfloat16_mixed":
             found = bf16(conv(bf16(values), bf16(weights)))
-        elif compute_dtype == "bfloat16x2":
-            found = bf16(two_terms(values, weights))
         else:
             found = in_8_bits(next(layers), values)
         return found + biases if name == "conv_lom" else kept(found + biases)
@@ -162,7 +159,7 @@ def written_out(network, inputs, compute_dtype, quantised):
 
 
 @pytest.mark.parametrize(
-    "compute_dtype", ["bfloat16", "bfloat16_mixed", "bfloat16x2", "int8"]
+    "compute_dtype", ["bfloat16", "bfloat16_mixed", "int8"]
 )
 def test_equals_the_arithmetic_written_out(network, convert, compute_dtype):
     inputs = sample()

@@ -88,9 +88,14 @@ def test_cloudvolume_s_compressed_files_are_not_zeros(tmp_path):
         layer_type="image",
         progress=False,
     )
-    for address in (f"{tmp_path}/em", f"{tmp_path}/em?missing=zero"):
+    for query in ("", "&missing=zero"):
+        address = f"{tmp_path}/em?access=tensorstore{query}"
         with pytest.raises(OSError, match=r"\.gz.*compress=False"):
             volume.open(address)
+    with volume.open(f"{tmp_path}/em") as found:
+        assert found.served.method == "cloudvolume"
+        assert "compress=False" in str(found.served)
+        np.testing.assert_array_equal(found.read(), VOXELS)
 
 
 def test_precomputed_scales_and_channels(tmp_path):

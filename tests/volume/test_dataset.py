@@ -202,10 +202,14 @@ def test_fib25():
             assert found.info.kind == "image" or role != "image"
 
 
-def test_the_data_folder_can_be_chosen(monkeypatch):
+def test_the_data_folder_can_be_chosen(monkeypatch, tmp_path):
     monkeypatch.setenv("FFN_DATA_DIR", "/somewhere")
     assert volume.dataset.data_dir() == pathlib.Path("/somewhere")
     fib25 = volume.dataset.load(CONFIGS / "fib25.yaml")
     assert fib25.volumes["image"].address.startswith("/somewhere/fib25/")
     monkeypatch.delenv("FFN_DATA_DIR")
-    assert volume.dataset.data_dir().parts[-2:] == ("shared", "data")
+    checkout = tmp_path / "checkout"
+    monkeypatch.setattr(volume.dataset, "_ROOT", checkout)
+    assert volume.dataset.data_dir() == checkout / "data"
+    (tmp_path / "shared" / "data").mkdir(parents=True)
+    assert volume.dataset.data_dir() == tmp_path / "shared" / "data"

@@ -147,7 +147,7 @@ def test_npz(tmp_path):
     assert volume.open(f"{path}:both?channel=1").read().shape == VOXELS.shape
     with pytest.raises(ValueError, match="there are: both, pickled, x"):
         volume.open(f"{path}:y")
-    with pytest.raises(ValueError, match="a pickle, which is not opened"):
+    with pytest.raises(ValueError, match="pickles are not opened"):
         volume.open(f"{path}:pickled")
     whole = path.read_bytes()
     for damaged in (whole[:300], b"", b"no archive at all"):
