@@ -40,8 +40,9 @@ def get(server, path, method="GET", **headers):
     try:
         named = {name.replace("_", "-"): v for name, v in headers.items()}
         connection.request(method, path, headers=named)
-        answer = connection.getresponse()
-        return answer.status, answer.headers, answer.read()
+        # Closed also when the body is cut short; else the socket stays open.
+        with connection.getresponse() as answer:
+            return answer.status, answer.headers, answer.read()
     finally:
         connection.close()
 
