@@ -141,9 +141,7 @@ def _reduced(
     voxels: np.ndarray, start: Triple, by: Triple, info: VolumeInfo
 ) -> np.ndarray:
     if info.kind == "image" and voxels.dtype.kind != "b":
-        # A mean of many float32 in float32 depends on their order.
-        wide = voxels.astype(np.float64) if voxels.dtype.kind == "f" else voxels
-        return _downsampled(wide, start, by, "mean").astype(voxels.dtype)
+        return _downsampled(voxels, start, by, "mean")
     if voxels.dtype.kind == "f":
         return _downsampled(voxels, start, by, "mode")
     # TensorStore's mode is the smallest of several. One less, 0 is the largest.

@@ -51,6 +51,13 @@ def test_ids_that_compressed_segmentation_does_not_hold(dtype):
     assert found.write_zyx == (128, 128, 128)
 
 
+def test_images_are_raw_also_in_shards_and_of_many_bits():
+    wanted = codec.Codec(sharded="yes")
+    for dtype in ("u1", "u4", "f4"):
+        image = info(dtype, (128,) * 3, kind="image")
+        assert codec.chosen(wanted, "precomputed", image).encoding == "raw"
+
+
 @pytest.mark.parametrize(
     "name, wanted, dtype, size, sharded",
     [
@@ -163,6 +170,22 @@ def test_shards_of_coarser_scales_of_long_voxels():
         (256,) * 3,
         (128,) * 3,
         (64,) * 3,
+    ]
+
+
+def test_no_shards_where_a_shard_becomes_less_than_a_chunk():
+    """Thin sections: along z, 16 voxels become one before x and y change."""
+    wanted = codec.Codec(sharded="yes")
+    long = info("u1", (20000, 2000, 2000), voxel_size_nm=(4, 64, 64))
+    levels = scales.plan(long, 5)
+    assert levels[-1].voxel_size_nm == (64, 64, 64)
+    found = codec.chosen_for_scales(wanted, "precomputed", levels)
+    assert [storage.write_zyx for storage in found] == [
+        (512, 512, 512),
+        (256, 512, 512),
+        (128, 256, 256),
+        (64, 128, 128),
+        (64, 64, 64),
     ]
 
 

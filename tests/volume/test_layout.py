@@ -161,6 +161,38 @@ def by_the_n5_book(folder):
     return found
 
 
+@pytest.mark.parametrize(
+    "encoding, dtype, data_encoding",
+    [
+        ("auto", "u8", "gzip"),
+        ("gzip", "u1", "gzip"),
+        ("auto", "u1", "raw"),
+        ("png", "u1", "raw"),
+        ("jpeg", "u1", "raw"),
+    ],
+)
+def test_what_is_compressed_twice(encoding, dtype, data_encoding, tmp_path):
+    wanted = codec.Codec(encoding=encoding, sharded="yes")
+    made(tmp_path, "precomputed", wanted, dtype)
+    (scale,) = json.loads((tmp_path / "em/info").read_text())["scales"]
+    assert scale["sharding"]["data_encoding"] == data_encoding
+
+
+@pytest.mark.parametrize("dtype, shuffle", [("u2", 1), ("u8", 0)])
+def test_ids_are_not_shuffled(dtype, shuffle, tmp_path):
+    made(tmp_path, "zarr", None, dtype)
+    about = json.loads((tmp_path / "em/0/.zarray").read_text())
+    assert about["compressor"]["shuffle"] == shuffle
+
+
+def test_jpeg_quality(tmp_path):
+    for quality in (None, 40):
+        wanted = codec.Codec(encoding="jpeg", jpeg_quality=quality)
+        made(tmp_path / f"{quality}", "precomputed", wanted, "u1")
+        info = json.loads((tmp_path / f"{quality}/em/info").read_text())
+        assert info["scales"][0]["jpeg_quality"] == (quality or 90)
+
+
 @pytest.mark.parametrize("name", ["precomputed", "zarr", "zarr3"])
 @pytest.mark.parametrize("dtype", ["u1", "u8"])
 def test_scales_are_there_from_the_first_moment(name, dtype, tmp_path):

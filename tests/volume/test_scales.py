@@ -67,10 +67,13 @@ def test_the_last_scale_fits_in_a_chunk():
     assert scales.plan(small) == (small,)
 
 
-def test_one_section_stays_one_section():
-    found = scales.plan(info(Box.from_shape((1, 200, 300)), size=(40, 4, 4)))
-    assert found[-1].voxel_size_nm == (40, 32, 32)
-    assert found[-1].domain.size == (1, 25, 38)
+@pytest.mark.parametrize("z", [4, 40])
+def test_one_section_stays_one_section(z):
+    section = info(Box.from_shape((1, 2000, 3000)), size=(z, 16, 16))
+    assert sizes(scales.plan(section)) == [
+        (z, 16 * 2**step, 16 * 2**step) for step in range(7)
+    ]
+    assert scales.plan(section)[-1].domain.size == (1, 32, 47)
 
 
 def test_no_scales_without_end():
