@@ -76,7 +76,11 @@ def value_files(folder):
     [b"", b"x", SMALL, LARGE, os.urandom(32 * 1024), None],
     ids=["empty", "byte", "small", "large", "32 kB", "absent"],
 )
-@pytest.mark.parametrize("generation", [b"\0one", os.urandom(99), b""])
+@pytest.mark.parametrize(
+    "generation",
+    [b"\0one", os.urandom(99), b""],
+    ids=["one", "random", "none"],
+)
 def test_what_is_put_is_got_by_other_processes_too(
     folder, disk, value, generation
 ):
