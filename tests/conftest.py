@@ -13,6 +13,8 @@ import pytest
 
 from ffn_tf.volume import dataset
 
+pytest_plugins = ["servers.fixtures"]
+
 _DATA = dataset.data_dir()
 
 
