@@ -202,9 +202,9 @@ class DiskCache:
             self._writer.submit(self._write, key, entry)
 
     def forget(self, key: str) -> None:
-        """Removes an entry, after what is waiting to be written."""
+        """Removes an entry, also one that is waiting to be written."""
         if self._can_write:
-            self._writer.submit(self._remove, key)
+            self._writer.submit(self._remove, key).result()
 
     def flush(self) -> None:
         """Waits until nothing waits to be written."""

@@ -92,7 +92,7 @@ class CachedSource:
         self._disk = cache.opened(options)
         files = view.kvstore
         assert files is not None
-        self._held = held.Held(self._table.unsharded, files.url, HELD_BYTES)
+        self._held = held.Held(self._table.unsharded, _url(files), HELD_BYTES)
         self._fetcher = fetch.Fetcher(
             self._table,
             files,
@@ -166,6 +166,14 @@ def _axes(view: ts.TensorStore) -> list[tuple[int | None, int]]:
         else:
             raise ValueError("a view that is more than moved and transposed.")
     return axes
+
+
+def _url(files: ts.KvStore) -> str:
+    """Of the folder of a store, for messages."""
+    try:
+        return files.url
+    except NotImplementedError:  # S3 that is not Amazon's.
+        return files.path
 
 
 def _prefix(view: ts.TensorStore, files: ts.KvStore) -> str:
@@ -311,7 +319,7 @@ class _Reading:
         """Waits for the part that was given to the decoder first."""
         part = self._decoding[0]
         try:
-            part.future.result(self._deadline.left())
+            part.future.result()  # It never hangs: all is in memory.
         except (ValueError, OSError) as error:
             named = [c for c in part.chunks if c.name in str(error)]
             told = self._fail(part, error, *named[:1])

@@ -23,7 +23,8 @@ stored, and that reads as wrong voxels without an error:
     data behind a whole chunk      ignored by jpeg and by shards
 
 gzip and zlib (n5, zarr 2, gzipped shards), png and the crc32c of zarr 3 see
-every such change. A truncated chunk is seen in every format.
+every such change. A truncated chunk is seen in every format, unless only the
+end of its checksum is lost (zlib, png).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from ffn_tf import program
 from ffn_tf.volume import failures, grid
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.failures import CorruptError, Outcome, ReadError, ReadsFailed
-from ffn_tf.volume.source import Source
+from ffn_tf.volume.source import Nanometres, Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +102,16 @@ class TolerantSource:
     def attributes(self) -> dict[str, Any]:
         return self._source.attributes
 
-    def __getattr__(self, name: str) -> Any:
-        # What only some sources have: scales_nm, statistics.
-        return getattr(self._source, name)
+    @property
+    def scales_nm(self) -> tuple[Nanometres, ...]:
+        """As the source has it."""
+        own = (self.info.voxel_size_nm,)
+        return getattr(self._source, "scales_nm", own)
+
+    def report(self) -> list[str]:
+        """Lines for the end of a program; those of the source too."""
+        said = getattr(self._source, "report", list)()
+        return [*said, str(self.tolerated())]
 
     def tolerated(self) -> Tolerated:
         """What was filled until now."""
@@ -146,17 +153,18 @@ class TolerantSource:
         whole = tile.aligned(self.info.chunk_zyx, self._origin)
         with self._lock:
             self._num_voxels += tile.num_voxels
-            reason = error.reason.rstrip(".")
-            self._reasons.setdefault(whole.clipped(self.info.domain), reason)
+            if len(self._reasons) <= self._options.corrupt_at_most:
+                chunk = whole.clipped(self.info.domain)
+                self._reasons.setdefault(chunk, error.reason.rstrip("."))
 
     def _too_many(self, error: CorruptError) -> CorruptError | None:
-        found, most = len(self._reasons), self._options.corrupt_at_most
-        if found <= most:
+        most = self._options.corrupt_at_most
+        if len(self._reasons) <= most:
             return None
         return CorruptError(
             error.where,
             error.box,
-            f"{found} chunks are damaged, and only {most} are tolerated "
+            f"more than {most} chunks are damaged, and no more are tolerated "
             f"(--corrupt_at_most); this one: {error.reason}",
         )
 
