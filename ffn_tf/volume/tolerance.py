@@ -110,7 +110,7 @@ class TolerantSource:
 
     def report(self) -> list[str]:
         """Lines for the end of a program; those of the source too."""
-        said = getattr(self._source, "report", list)()
+        said: list[str] = getattr(self._source, "report", list)()
         return [*said, str(self.tolerated())]
 
     def tolerated(self) -> Tolerated:
