@@ -67,7 +67,8 @@ read, changed and written with ifGenerationMatch:
 
 Requests at once: http_request_concurrency, gcs_request_concurrency {"limit":
 32} of the Context; TENSORSTORE_HTTP_REQUEST_CONCURRENCY and TENSORSTORE_GCS_
-REQUEST_CONCURRENCY set what "shared", the default, is.
+REQUEST_CONCURRENCY set what "shared", the default, is. A first burst may stay
+below it: some requests wait for the first answers, up to 30 s if none come.
 
 A future that hangs is given up with result(timeout=); what was asked stays
 open, and the process ends all the same. TENSORSTORE_GCS_HTTP_URL is read each
@@ -90,7 +91,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -411,14 +411,11 @@ def test_how_many_requests_there_are_at_once(remote, limit):
         for name in ("http", "gcs"):
             more[f"{name}_request_concurrency"] = {"limit": limit}
     view = remote.open("unsharded", context=volumes.retries(2, **more))
-    remote.server.add(Fault(f"{remote.key}/s0/", "hang"))
-    found = view.read()
+    remote.server.set(latency_ms=100)
     expected = min(limit or 32, 27)
-    end = time.monotonic() + 60
-    while remote.server.state().in_flight < expected:
-        assert time.monotonic() < end, remote.server.state()
-    time.sleep(0.1)
+    for _ in range(50):  # The first requests wait for connections.
+        found = view.read().result()
+        np.testing.assert_array_equal(found, volumes.VALUES)
+        if remote.server.state().most_in_flight >= expected:
+            break
     assert remote.server.state().most_in_flight == expected
-    remote.server.reset()  # They are let go, and ask again.
-    np.testing.assert_array_equal(found.result(), volumes.VALUES)
-    assert remote.server.state().total == 27
