@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 
-from ffn_tf.volume import chunked, cloudvolume_source, gcsfs_source
 from ffn_tf.volume.address import Address
+from ffn_tf.volume.formats import chunked, cloudvolume_source, gcsfs_source
 from ffn_tf.volume.source import Source
 
 AUTO = "auto"

@@ -52,9 +52,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ffn_tf.volume import checks, description, index, store
+from ffn_tf.volume import checks, store
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE
+from ffn_tf.volume.views import description, index
 
 _KEYS = (
     "name",

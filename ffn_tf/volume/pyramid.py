@@ -35,8 +35,8 @@ import contextlib
 import numpy as np
 
 from ffn_tf.volume import grid, store, writing
-from ffn_tf.volume import scales as scales_lib
 from ffn_tf.volume.box import Box, Triple, triple
+from ffn_tf.volume.formats import scales as scales_lib
 from ffn_tf.volume.store import Volume
 
 # Edge of what `finish` makes at a time, at least.

@@ -21,9 +21,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ffn_tf.volume import access, arrays, hdf5, layout, stack
+from ffn_tf.volume import access
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.formats import arrays, hdf5, layout, stack
 from ffn_tf.volume.source import Nanometres, Source, VolumeInfo
 
 Mode = Literal["r", "r+"]

@@ -11,7 +11,8 @@ import pytest
 
 from ffn_tf import volume
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import codec, grid, layout, pyramid, scales, writing
+from ffn_tf.volume import grid, pyramid, writing
+from ffn_tf.volume.formats import codec, layout, scales
 
 Box = volume.Box
 

@@ -12,8 +12,8 @@ import tensorstore as ts
 
 from ffn_tf.volume import failures, grid
 from ffn_tf.volume.box import Box
-from ffn_tf.volume.cache import CacheOptions
-from ffn_tf.volume.cached import CachedSource
+from ffn_tf.volume.cache.cached import CachedSource
+from ffn_tf.volume.cache.disk import CacheOptions
 from ffn_tf.volume.source import VolumeInfo
 from ffn_tf.volume.tolerance import ToleranceOptions, TolerantSource
 

@@ -10,7 +10,8 @@ import pytest
 
 from ffn_tf import volume
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import codec, layout, writing
+from ffn_tf.volume import writing
+from ffn_tf.volume.formats import codec, layout
 
 Box = volume.Box
 

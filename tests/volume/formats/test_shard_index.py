@@ -1,0 +1,180 @@
+"""Chunks are found in shards that TensorStore wrote."""
+
+import gzip
+import itertools
+
+import numpy as np
+import pytest
+import tensorstore as ts
+
+from ffn_tf.volume import address as address_lib
+from ffn_tf.volume.formats import precomputed, shard_index
+
+pytest.importorskip("cloudvolume")
+
+VOXELS = np.arange(9 * 7 * 5, dtype=np.uint16).reshape(9, 7, 5)  # x y z
+SHARDING = {
+    "@type": "neuroglancer_uint64_sharded_v1",
+    "preshift_bits": 1,
+    "hash": "identity",
+    "minishard_bits": 2,
+    "shard_bits": 2,
+    "minishard_index_encoding": "gzip",
+    "data_encoding": "gzip",
+}
+
+
+class Files:
+    """Reads parts of files, and keeps what was asked."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.asked = []
+
+    def read(self, parts):
+        self.asked += parts
+        return [self._read(part) for part in parts]
+
+    def _read(self, part):
+        path = self.folder / part.path
+        data = path.read_bytes() if path.exists() else None
+        return None if data is None else data[part.start : part.end]
+
+
+def made(folder, sharding=SHARDING, voxels=VOXELS):
+    """Scale and files of a volume of 5 x 4 x 3 chunks, x y z."""
+    store = ts.open(
+        {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": f"file://{folder}/",
+            "multiscale_metadata": {
+                "type": "image",
+                "data_type": "uint16",
+                "num_channels": 1,
+            },
+            "scale_metadata": {
+                "size": voxels.shape,
+                "voxel_offset": [10, 20, 30],
+                "chunk_size": [2, 2, 2],
+                "resolution": [1, 1, 1],
+                "encoding": "raw",
+                "sharding": sharding,
+            },
+        },
+        create=True,
+    ).result()
+    store[..., 0].write(voxels).result()
+    files = Files(folder)
+    place = address_lib.parse(f"precomputed://{folder}")
+    scale = precomputed.scale_of(place, place.place.read_json("info"))
+    return scale, files
+
+
+def check(scale, index, files, chunks):
+    """Each chunk's bytes are its voxels."""
+    parts = index.parts(chunks)
+    origin = scale.info.domain.start
+    for chunk, data in zip(chunks, files.read(parts)):
+        voxels = np.frombuffer(index.unpacked(data), "<u2")
+        expected = VOXELS.T[chunk.relative_to(origin).slices]
+        np.testing.assert_array_equal(voxels, expected.ravel())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"hash": "murmurhash3_x86_128"},
+        {"minishard_index_encoding": "raw", "data_encoding": "raw"},
+        {"preshift_bits": 0, "minishard_bits": 0, "shard_bits": 0},
+        {"preshift_bits": 3, "minishard_bits": 1, "shard_bits": 5},
+    ],
+    ids=str,
+)
+def test_every_chunk_is_found(change, tmp_path):
+    scale, files = made(tmp_path, SHARDING | change)
+    index = shard_index.ShardIndex(scale, files.read)
+    chunks = scale.chunks(scale.info.domain)
+    assert len(chunks) == 60
+    check(scale, index, files, chunks)
+
+
+def test_an_index_is_read_once(tmp_path):
+    scale, files = made(tmp_path)
+    index = shard_index.ShardIndex(scale, files.read)
+    chunks = scale.chunks(scale.info.domain)
+    index.parts(chunks)
+    # An entry and an index of each of 4 x 4 minishards at most.
+    asked = len(files.asked)
+    assert 2 <= asked <= 32
+    assert len(set(files.asked)) == asked
+    for chunk in chunks:
+        index.parts([chunk])
+    assert index.parts([]) == []
+    assert len(files.asked) == asked
+
+
+def test_few_indices_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_index, "_KEPT_INDICES", 2)
+    scale, files = made(tmp_path)
+    index = shard_index.ShardIndex(scale, files.read)
+    chunks = scale.chunks(scale.info.domain)
+    check(scale, index, files, chunks)
+    before = len(files.asked)
+    check(scale, index, files, chunks[::-1])
+    assert len(files.asked) > before + len(chunks)
+
+
+def test_chunks_that_are_missing(tmp_path):
+    """In an index without them, in an empty entry, in a shard not there."""
+    scale, files = made(tmp_path)
+    chunks = scale.chunks(scale.info.domain)
+    one = ts.open(
+        {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": f"file://{tmp_path}/",
+        },
+        open=True,
+    ).result()
+    one.resolve().result()
+    for shard in tmp_path.glob("1_1_1/*.shard"):
+        shard.unlink()
+    one[10:12, 20:22, 30:32, 0].write(VOXELS[:2, :2, :2]).result()
+    index = shard_index.ShardIndex(scale, files.read)
+    found = index.parts(chunks)
+    assert found[0] is not None
+    assert found[1:] == [None] * 59
+    check(scale, index, files, chunks[:1])
+    # Its minishard's other chunk, others of its shard, others.
+    assert len(list(tmp_path.glob("1_1_1/*.shard"))) == 1
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_a_damaged_index_names_its_shard(encoding, tmp_path):
+    scale, files = made(
+        tmp_path, SHARDING | {"minishard_index_encoding": encoding}
+    )
+
+    def read(parts):
+        found = files.read(parts)
+        # Entries are 16 bytes; what is longer is an index.
+        return [d[:-1] if d and len(d) > 16 else d for d in found]
+
+    index = shard_index.ShardIndex(scale, read)
+    with pytest.raises(ValueError, match=r"1_1_1/.\.shard: a damaged index"):
+        index.parts(scale.chunks(scale.info.domain))
+
+
+def test_a_damaged_chunk(tmp_path):
+    scale, files = made(tmp_path)
+    index = shard_index.ShardIndex(scale, files.read)
+    data = gzip.compress(b"abcdefgh" * 100)
+    assert index.unpacked(data) == b"abcdefgh" * 100
+    for cut in itertools.chain(range(1, len(data), 5), [len(data) - 1]):
+        with pytest.raises(ValueError, match="gzip"):
+            index.unpacked(data[:cut])
+
+
+def test_parts_say_where_they_are():
+    assert str(shard_index.Part("a/b")) == "a/b"
+    assert str(shard_index.Part("a/b", 5, 9)) == "a/b, bytes 5..9"
