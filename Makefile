@@ -40,10 +40,10 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test: lint
-	$(PYTEST) -n 2 --dist loadgroup -m "not slow"
+	$(PYTEST) -n 2 -m "not slow"
 
 test-all: lint
-	$(PYTEST) -n 2 --dist loadgroup
+	$(PYTEST) -n 2
 
 bench: $(READY)
 	$(BIN)/python benchmarks/bench_fov.py --quick

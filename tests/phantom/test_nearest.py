@@ -99,9 +99,11 @@ def test_as_brute_force(seed, step, bend):
     points += bend * np.sin(points[[1, 2, 0]] / 60)
     owner, depth = nearest.divide(cones, points, samples)
     right, deep = brute_force(cones, points)
-    # At the membrane itself rounding decides.
-    np.testing.assert_array_equal(owner[deep > 0.1], right[deep > 0.1])
-    np.testing.assert_allclose(depth, deep, atol=0.1)
+    # At the membrane itself rounding decides. Lengths are float32, and that of
+    # a place beside the axis of a capsule is a root near zero: up to 0.5 nm
+    # are lost, half of it in the depth.
+    np.testing.assert_array_equal(owner[deep > 0.25], right[deep > 0.25])
+    np.testing.assert_allclose(depth, deep, atol=0.25)
 
 
 @settings(max_examples=10, deadline=None)

@@ -72,14 +72,13 @@ def test_one_process_for_a_session(tmp_path):
 
 
 def test_one_for_each_worker(tmp_path):
-    arguments = ("-n", "2", "--dist", "loadgroup")
+    arguments = ("-n", "2")
     said, servers = run(tmp_path, MODULE, *arguments)
     assert "8 passed" in said
     check_ended(servers)
 
 
 def test_none_is_left_after_a_crash(tmp_path):
-    # With --dist=loadgroup xdist 3.8 itself hangs after a crash.
     said, servers = run(tmp_path, MODULE + CRASH, "-n", "2")
     assert "1 failed, 8 passed" in said and "crashed" in said
     check_ended(servers)

@@ -461,7 +461,8 @@ def test_no_room(name):
 
 
 _INTERRUPTED = """
-import sys, time, numpy as np
+import signal, sys, time, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # In nohup, too.
 from ffn_tf.volume import Box, from_array
 from ffn_tf.volume.streams import stream
 

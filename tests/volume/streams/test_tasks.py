@@ -370,6 +370,7 @@ def test_run_inside_a_running_loop():
 
 INTERRUPTED = """
 import asyncio, os, signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # In nohup, too.
 from ffn_tf.volume.streams import tasks
 
 async def endless():
