@@ -15,6 +15,10 @@ They give the same voxels, of the same domain: of several channels one is
 chosen, and a chunk that is missing is an error that names it, unless the
 address says ?missing=zero. The first is by far the fastest, so what is used
 often is better written anew in an encoding that it knows.
+
+?cache=disk keeps the chunks that TensorStore reads (cache/); ?tolerate=corrupt
+fills damaged chunks, whoever reads them (tolerance.py); ?deadline_s= holds
+for TensorStore.
 """
 
 from __future__ import annotations
@@ -22,7 +26,10 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 
+from ffn_tf import program
+from ffn_tf.volume import tolerance
 from ffn_tf.volume.address import Address
+from ffn_tf.volume.cache import cached, disk
 from ffn_tf.volume.formats import chunked, cloudvolume_source, gcsfs_source
 from ffn_tf.volume.source import Source
 
@@ -30,7 +37,18 @@ AUTO = "auto"
 
 
 def _tensorstore(address: Address) -> Source:
-    return chunked.open_chunked(address, writable=False)
+    found = chunked.open_chunked(address, writable=False)
+    if not address.cache:
+        return found
+    return cached.CachedSource(
+        found.view,
+        found.info,
+        found.attributes,
+        address.text,
+        disk.options_of_process(trust=address.cache == "trusted"),
+        scales_nm=found.scales_nm,
+        deadline_s=address.deadline_s,
+    )
 
 
 METHODS: dict[str, Callable[[Address], Source]] = {
@@ -62,25 +80,39 @@ def open_source(address: Address, writable: bool) -> tuple[Source, Served]:
 
     Raises:
       FileNotFoundError: it is not there.
-      ValueError: no such method, scale or channel; or one that cannot write.
+      ValueError: no such scale or channel; or a method that cannot write.
       OSError: the method that was asked for, or each of them, cannot.
     """
-    method = address.access
-    if method not in (AUTO, *METHODS):
-        raise ValueError(
-            f"{address.text}: no access={method}; expected {AUTO}, "
-            f"{', '.join(METHODS)}."
-        )
     if writable:
-        if method not in (AUTO, "tensorstore"):
-            raise ValueError(
-                f"{address.text}: {method} only reads; remove access={method} "
-                f"to write."
-            )
+        _refuse_reading_options(address)
         return chunked.open_chunked(address, writable), Served("tensorstore")
-    if method != AUTO:
-        return METHODS[method](address), Served(method)
-    return _first_that_can(address)
+    if address.access == AUTO:
+        source, served = _first_that_can(address)
+    else:
+        source = METHODS[address.access](address)
+        served = Served(address.access)
+    if served.method != "tensorstore":
+        for name in ("cache", "deadline_s"):
+            if getattr(address, name):
+                program.warn(
+                    f"{address.text}: {served}, which knows no {name}."
+                )
+    if address.tolerate:
+        source = tolerance.TolerantSource(source, address.text)
+    return source, served
+
+
+def _refuse_reading_options(address: Address) -> None:
+    for name, value, can in (
+        ("access", address.access, (AUTO, "tensorstore")),
+        ("cache", address.cache, ("",)),
+        ("tolerate", address.tolerate, ("",)),
+    ):
+        if value not in can:
+            raise ValueError(
+                f"{address.text}: {name}={value} is for reading only; remove "
+                f"it to write."
+            )
 
 
 def _first_that_can(address: Address) -> tuple[Source, Served]:

@@ -27,6 +27,14 @@ What follows a question mark chooses a part, or says how to read:
                           it, reading one is an error, so that nothing is
                           lost silently
     access=METHOD         who reads it: see access.py (default auto)
+    cache=disk            remote chunks are kept on the local disk from run to
+                          run, and used while the server says that they have
+                          not changed (cache/disk.py; FFN_CACHE_DIR and
+                          FFN_CACHE_GB, 10 GB by default)
+    cache=trusted         ... without asking the server
+    tolerate=corrupt      damaged chunks read as 0, are counted, and are listed
+                          when the volume is closed; else one is an error
+    deadline_s=SECONDS    for one read, retries included; later is an error
     endpoint=URL          of s3: a server that is not Amazon's
     aws_region=NAME       of s3
 
@@ -64,7 +72,21 @@ _METADATA_FILES = {
 _SUFFIXES = {".zarr": "zarr", ".n5": "n5"}
 _TIFF = (".tif", ".tiff")
 _QUERY_NAMES = {"missing_is_zero": "missing"}  # Others are called alike.
-_OF_CHUNKS = {"mip", "resolution_nm", "channel", "missing_is_zero", "access"}
+_OF_CHUNKS = {
+    "mip",
+    "resolution_nm",
+    "channel",
+    "missing_is_zero",
+    "access",
+    "cache",
+    "tolerate",
+    "deadline_s",
+}
+_VALUES = {
+    "access": ("auto", "tensorstore", "cloudvolume", "gcsfs"),
+    "cache": ("disk", "trusted"),
+    "tolerate": ("corrupt",),
+}
 _OF_S3 = {"endpoint", "aws_region"}
 _CAN = {
     "hdf5": {"channel"},
@@ -98,6 +120,9 @@ class Address:
       missing_is_zero: chunks never written read as 0.
       region: of a dataset file.
       access: who reads it.
+      cache: disk, trusted, or "" for none.
+      tolerate: corrupt, or "" for nothing.
+      deadline_s: for one read; None for as long as it takes.
       endpoint, aws_region: of s3.
       spec: TensorStore spec or URL, for format "spec".
     """
@@ -112,6 +137,9 @@ class Address:
     missing_is_zero: bool = False
     region: str = ""
     access: str = "auto"
+    cache: str = ""
+    tolerate: str = ""
+    deadline_s: float | None = None
     endpoint: str = ""
     aws_region: str = ""
     spec: Any = dataclasses.field(default=None, hash=False)
@@ -195,6 +223,12 @@ def _check_options(address: Address, options: dict[str, Any]) -> None:
             raise ValueError(
                 f"{address.text}: ?{_QUERY_NAMES.get(option, option)}= means "
                 f"nothing for this format; remove it."
+            )
+    if address.cache and address.format != "dataset":
+        if not address.place.is_remote:
+            raise ValueError(
+                f"{address.text}: ?cache= keeps chunks of remote volumes, and "
+                f"this one is on this machine; remove it."
             )
     if address.mip is not None and address.resolution_nm is not None:
         raise ValueError(
@@ -287,15 +321,38 @@ def _query(text: str, query: str) -> dict[str, Any]:
             options["missing_is_zero"] = True
         elif key == "resolution_nm":
             options[key] = _resolution(text, value)
-        elif key in ("region", "access", *_OF_S3) and value:
+        elif key == "deadline_s":
+            options[key] = _deadline(text, value)
+        elif key in _VALUES:
+            if value not in _VALUES[key]:
+                raise ValueError(
+                    f"{text}: no {key}={value}; expected "
+                    f"{', '.join(_VALUES[key])}."
+                )
+            options[key] = value
+        elif key in ("region", *_OF_S3) and value:
             options[key] = value
         else:
             raise ValueError(
                 f"{text}: cannot understand ?{key}={value}; expected mip=N, "
                 f"resolution_nm=Z,Y,X, channel=N, missing=zero, region=NAME, "
-                f"access=METHOD, endpoint=URL or aws_region=NAME."
+                f"access=METHOD, cache=disk, tolerate=corrupt, deadline_s=S, "
+                f"endpoint=URL or aws_region=NAME."
             )
     return options
+
+
+def _deadline(text: str, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ValueError(
+            f"{text}: deadline_s takes a positive number of seconds, found "
+            f"{value!r}."
+        )
+    return seconds
 
 
 def _resolution(text: str, value: str) -> tuple[float, ...]:

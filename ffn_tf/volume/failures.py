@@ -43,6 +43,10 @@ from ffn_tf.volume.box import Box
 _CODE = re.compile(r"([A-Z_]+): ")
 _CORRUPT = {"FAILED_PRECONDITION", "DATA_LOSS"}
 _LISTED = 5
+IF_BACKGROUND = (
+    "If chunks that were never written mean background, add ?missing=zero to "
+    "the address."
+)
 
 
 class ReadError(OSError):
@@ -130,11 +134,9 @@ def of(
     if code in _CORRUPT:
         return CorruptError(where, box, f"{text}.")
     if code == "NOT_FOUND":
-        hint = (
-            "A chunk is missing. If chunks that were never written mean "
-            "background, add ?missing=zero to the address."
+        return MissingError(
+            where, box, f"{text}. A chunk is missing. {IF_BACKGROUND}"
         )
-        return MissingError(where, box, f"{text}. {hint}")
     return ReadError(where, box, f"{text}.")
 
 

@@ -65,6 +65,11 @@ class Volume:
         return self.info.voxel_size_nm
 
     @property
+    def source(self) -> Source:
+        """What is behind it, for the modules of this room."""
+        return self._source
+
+    @property
     def scales_nm(self) -> tuple[Nanometres, ...]:
         """Voxel size of each scale of a multiscale volume, zyx."""
         return getattr(self._source, "scales_nm", (self.voxel_size_nm,))
@@ -73,6 +78,11 @@ class Volume:
     def attributes(self) -> dict[str, Any]:
         """What `create` was given as attributes; empty if nothing."""
         return dict(self._source.attributes)
+
+    def report(self) -> list[str]:
+        """Lines about what was read: cache hits, damaged chunks."""
+        said: list[str] = getattr(self._source, "report", list)()
+        return said
 
     def read(self, box: Box | None = None) -> np.ndarray:
         """Voxels of `box`, by default all: a fresh array [z, y, x].

@@ -1,6 +1,6 @@
 """Damaged chunks are filled, counted and listed, where that is asked for.
 
-    source = tolerance.TolerantSource(source, ToleranceOptions())
+    source = tolerance.TolerantSource(source, "em")
     source.read(box)             # chunks that are damaged read as 0
     source.tolerated()           # ... and this is which, and why
 
@@ -30,21 +30,8 @@ from ffn_tf.volume.box import Box
 from ffn_tf.volume.failures import CorruptError, Outcome, ReadError, ReadsFailed
 from ffn_tf.volume.source import Nanometres, Source
 
-
-@dataclasses.dataclass(frozen=True)
-class ToleranceOptions:
-    """What is done about damaged chunks."""
-
-    tolerate_corrupt: bool = program.option(
-        False,
-        help="Fill damaged chunks, count and list them, instead of failing.",
-    )
-    corrupt_fill: int = program.option(
-        0, help="What damaged chunks are filled with."
-    )
-    corrupt_at_most: int = program.option(
-        1000, help="More damaged chunks than this are an error all the same."
-    )
+AT_MOST = 1000
+_LISTED = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,17 +56,21 @@ class Tolerated:
             f"{len(self.chunks)} damaged chunks, {self.num_voxels} voxels "
             f"filled:"
         ]
-        pairs = zip(self.chunks, self.reasons)
-        lines += [f"  {chunk}: {reason}" for chunk, reason in pairs]
+        pairs = list(zip(self.chunks, self.reasons))
+        lines += [f"  {chunk}: {reason}" for chunk, reason in pairs[:_LISTED]]
+        if len(pairs) > _LISTED:
+            lines.append(f"  and {len(pairs) - _LISTED} more")
         return "\n".join(lines)
 
 
 class TolerantSource:
-    """A source whose damaged chunks read as `corrupt_fill`.
+    """A source whose damaged chunks are filled.
 
     Args:
       source: whose damage is tolerated.
-      options: how.
+      where: its name, for messages.
+      at_most: more damaged chunks than this are an error all the same.
+      fill: what they are filled with.
       origin: a corner of the chunk grid, zyx; the volume's first voxel, if
         not given.
     """
@@ -87,12 +78,17 @@ class TolerantSource:
     def __init__(
         self,
         source: Source,
-        options: ToleranceOptions,
+        where: str,
+        *,
+        at_most: int = AT_MOST,
+        fill: int = 0,
         origin: Sequence[int] | None = None,
     ) -> None:
         self.info = source.info
         self._source = source
-        self._options = options
+        self._where = where
+        self._at_most = at_most
+        self._fill = fill
         self._origin = source.info.domain.start if origin is None else origin
         self._reasons: dict[Box, str] = {}
         self._num_voxels = 0
@@ -129,17 +125,17 @@ class TolerantSource:
         outcomes = outcomes_of(self._source, boxes)
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, CorruptError):
-                outcomes[index] = self._patched(outcome)
+                outcomes[index] = self._patched(boxes[index], outcome)
         where = next(
             (o.where for o in outcomes if isinstance(o, ReadError)), ""
         )
         return failures.voxels(where, outcomes)
 
-    def _patched(self, error: CorruptError) -> Outcome:
+    def _patched(self, box: Box, error: CorruptError) -> Outcome:
         """What can be read of a box, and fill."""
-        box, chunk = error.box, self.info.chunk_zyx
+        chunk = self.info.chunk_zyx
         tiles = list(grid.aligned(box, chunk, self._origin, 1))
-        voxels = np.full(box.size, self._options.corrupt_fill, self.info.dtype)
+        voxels = np.full(box.size, self._fill, self.info.dtype)
         for tile, outcome in zip(tiles, outcomes_of(self._source, tiles)):
             if isinstance(outcome, np.ndarray):
                 voxels[tile.relative_to(box.start).slices] = outcome
@@ -153,25 +149,29 @@ class TolerantSource:
         whole = tile.aligned(self.info.chunk_zyx, self._origin)
         with self._lock:
             self._num_voxels += tile.num_voxels
-            if len(self._reasons) <= self._options.corrupt_at_most:
+            if len(self._reasons) <= self._at_most:
                 chunk = whole.clipped(self.info.domain)
                 self._reasons.setdefault(chunk, error.reason.rstrip("."))
 
     def _too_many(self, error: CorruptError) -> CorruptError | None:
-        most = self._options.corrupt_at_most
+        most = self._at_most
         if len(self._reasons) <= most:
             return None
         return CorruptError(
             error.where,
             error.box,
-            f"more than {most} chunks are damaged, and no more are tolerated "
-            f"(--corrupt_at_most); this one: {error.reason}",
+            f"more than {most} chunks are damaged, and no more are "
+            f"tolerated; this one: {error.reason}",
         )
 
     def write(self, box: Box, array: np.ndarray) -> None:
         self._source.write(box, array)
 
     def close(self) -> None:
+        """Also warns of what was filled, so that every program tells it."""
+        found = self.tolerated()
+        if found.chunks:
+            program.warn(f"{self._where}: {found}")
         self._source.close()
 
 

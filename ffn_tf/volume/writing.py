@@ -41,7 +41,7 @@ from ffn_tf.volume.store import Volume
 
 def _view(target: Volume) -> ts.TensorStore | None:
     """The store [z, y, x] behind a volume of chunks."""
-    view: Any = getattr(target._source, "_view", None)
+    view: Any = getattr(target.source, "view", None)
     return view if isinstance(view, ts.TensorStore) else None
 
 
@@ -130,6 +130,6 @@ def together(target: Volume) -> Iterator[Volume]:
 
 def _with_view(target: Volume, view: ts.TensorStore) -> Any:
     """The source of `target`, with another store behind it."""
-    source: Any = copy.copy(target._source)
-    source._view = view
+    source: Any = copy.copy(target.source)
+    source.view = view
     return source

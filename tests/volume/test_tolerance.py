@@ -15,7 +15,7 @@ from ffn_tf.volume.box import Box
 from ffn_tf.volume.cache.cached import CachedSource
 from ffn_tf.volume.cache.disk import CacheOptions
 from ffn_tf.volume.source import VolumeInfo
-from ffn_tf.volume.tolerance import ToleranceOptions, TolerantSource
+from ffn_tf.volume.tolerance import TolerantSource
 
 DOMAIN = Box((-3, 10, 5), (19, 23, 14))
 CHUNK = (8, 5, 4)
@@ -70,7 +70,7 @@ class Stopping(Damaged):
 
 
 def tolerant(source, **options):
-    return TolerantSource(source, ToleranceOptions(True, **options))
+    return TolerantSource(source, "em", **options)
 
 
 def expected(bad, fill=0):
@@ -97,7 +97,7 @@ def boxes():
 def test_what_is_whole_is_read_and_what_is_not_is_filled(
     kind, bad, asked, fill
 ):
-    source = tolerant(kind(bad), corrupt_fill=fill)
+    source = tolerant(kind(bad), fill=fill)
     truth = expected(bad, fill)
     for box, voxels in zip(asked, source.read_many(asked)):
         np.testing.assert_array_equal(voxels, part(box, truth))
@@ -163,13 +163,12 @@ def test_what_was_damaged_once_is_read_again():
 
 
 def test_too_much_damage_is_an_error():
-    source = tolerant(Damaged(CHUNKS[:5]), corrupt_at_most=3)
+    source = tolerant(Damaged(CHUNKS[:5]), at_most=3)
     source.read_many(CHUNKS[:3])
     source.read_many(CHUNKS[:3])
     with pytest.raises(failures.CorruptError) as caught:
         source.read(CHUNKS[3])
     assert "more than 3 chunks are damaged" in str(caught.value)
-    assert "--corrupt_at_most" in str(caught.value)
     assert str(CHUNKS[3].start) in str(caught.value)
     with pytest.raises(failures.CorruptError):
         source.read(CHUNKS[4])
@@ -207,7 +206,7 @@ def test_a_grid_that_does_not_begin_with_the_volume():
     shifted = [c.translated((2, 1, 1)).clipped(DOMAIN) for c in CHUNKS]
     origin = [s + o for s, o in zip(DOMAIN.start, (2, 1, 1))]
     bad = [c for c in shifted if not c.is_empty][5:7]
-    source = TolerantSource(Damaged(bad), ToleranceOptions(True), origin)
+    source = TolerantSource(Damaged(bad), "em", origin=origin)
     np.testing.assert_array_equal(source.read(DOMAIN), expected(bad))
     assert set(source.tolerated().chunks) == set(bad)
 

@@ -9,7 +9,7 @@
 A chunk that is on disk is used if it is still what the server has: one
 request that the server answers with "not modified" (If-None-Match), for each
 chunk, or for each shard, once while the volume is open. What was true when it
-was asked stays true until the volume is closed. With `cache_trust` the server
+was asked stays true until the volume is closed. With `trust` the server
 is not asked, so a volume that changed reads as it was, chunk by chunk.
 
 Encoded chunks are handed to TensorStore in memory, as a store of the same
@@ -19,7 +19,7 @@ HELD_BYTES, so that what is read again and again does not pass the disk.
 
 Many chunks are asked for ahead while others are decoded. A server that names
 no generation (no ETag) cannot be asked: then nothing is kept without
-`cache_trust`.
+`trust`.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class CachedSource:
             files,
             self._disk,
             _prefix(view, files),
-            options.cache_trust,
+            options.trust,
         )
 
     def statistics(self) -> CacheStatistics:

@@ -27,9 +27,11 @@ not work on network file systems).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import concurrent.futures
 import contextlib
 import dataclasses
+import fcntl
 import functools
 import os
 import pathlib
@@ -51,7 +53,6 @@ _TAG = struct.Struct("<BI")  # absent, checksum; the generation follows
 _BLOCK = 4096
 _FOLDERS_BYTES = 2 * 257 * _BLOCK  # Of 256 folders and this one.
 _IN_DATABASE = 2**15  # Larger entries are files of their own.
-_ATTEMPTS = 10  # To make room before others fill it.
 _LOCK_S = 10.0
 # Entries that wait to be written; what they hold is memory.
 _MOST_WAITING = 128
@@ -62,27 +63,24 @@ _TROUBLE = (OSError, sqlite3.Error, diskcache.Timeout)
 
 @dataclasses.dataclass(frozen=True)
 class CacheOptions:
-    """A cache of remote chunks on a local disk."""
+    """A cache of remote chunks on a local disk.
 
-    cache_max_size_gb: float = program.option(
-        10.0, help="Size of the disk cache, in GB (10^9 bytes)."
-    )
-    cache_directory: str = program.option(
-        "",
-        help="Folder of the disk cache, on a local disk; by default "
-        "$XDG_CACHE_HOME/ffn_tf or ~/.cache/ffn_tf.",
-    )
-    cache_trust: bool = program.option(
-        False,
-        help="Believe the disk cache without asking the server whether a "
-        "chunk has changed.",
-    )
+    Attributes:
+      max_size_gb: all that it takes on the disk, in 10^9 bytes.
+      directory: on a local disk; by default $XDG_CACHE_HOME/ffn_tf or
+        ~/.cache/ffn_tf.
+      trust: what is in it is believed without asking the server.
+    """
+
+    max_size_gb: float = 10.0
+    directory: str = ""
+    trust: bool = False
 
     @property
     def folder(self) -> pathlib.Path:
         """Where the entries are; nothing but the cache is in it."""
-        if self.cache_directory:
-            return pathlib.Path(self.cache_directory).absolute() / _FOLDER
+        if self.directory:
+            return pathlib.Path(self.directory).absolute() / _FOLDER
         base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
         return pathlib.Path(base).expanduser() / "ffn_tf" / _FOLDER
 
@@ -98,6 +96,24 @@ class Entry:
 
     generation: bytes
     value: bytes | None
+
+
+def options_of_process(trust: bool = False) -> CacheOptions:
+    """As FFN_CACHE_GB and FFN_CACHE_DIR say.
+
+    Raises:
+      ValueError: a size that is no positive number.
+    """
+    told = os.environ.get("FFN_CACHE_GB", "10")
+    try:
+        size = float(told)
+    except ValueError:
+        size = 0.0
+    if not 0 < size < float("inf"):
+        raise ValueError(
+            f"FFN_CACHE_GB: expected a positive size in GB, found {told!r}."
+        )
+    return CacheOptions(size, os.environ.get("FFN_CACHE_DIR", ""), trust)
 
 
 def _tag(entry: Entry) -> bytes:
@@ -230,19 +246,34 @@ class DiskCache:
         cache, value = self._cache, entry.value or b""
         can_fit = _FOLDERS_BYTES + _needed(len(value)) <= self._max_bytes
         try:
-            for _ in range(_ATTEMPTS if can_fit else 0):
-                if cache is None or not self._can_write:
-                    return
+            if cache is None or not (can_fit and self._can_write):
+                return
+            with self._alone():
+                # Not in one transaction: the database shrinks after it.
                 self._make_room(cache, len(value))
-                # One process at a time fills the room.
-                with cache.transact():
-                    if self._excess(len(value)) <= 0:
-                        cache.set(key, value, tag=_tag(entry))
-                        return
+                if self._excess(len(value)) <= 0:
+                    cache.set(key, value, tag=_tag(entry))
         except _TROUBLE as error:
             self._trouble(error)
         finally:
             self._room.release()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time makes room and fills it."""
+        with open(self._folder / "writer", "ab") as file:
+            end = time.monotonic() + _LOCK_S
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > end:
+                        raise OSError(
+                            f"another process holds {file.name}"
+                        ) from error
+                time.sleep(0.002)
+            yield
 
     def _excess(self, size: int) -> int:
         """Bytes above the limit, were an entry of `size` bytes added."""
@@ -362,9 +393,9 @@ def opened(options: CacheOptions) -> DiskCache:
     Raises:
       ValueError: a size that is not positive.
     """
-    if not options.cache_max_size_gb > 0:
+    if not options.max_size_gb > 0:
         raise ValueError(
-            f"cache_max_size_gb: expected a positive size, found "
-            f"{options.cache_max_size_gb}."
+            f"max_size_gb: expected a positive size, found "
+            f"{options.max_size_gb}."
         )
-    return _of_folder(options.folder, int(options.cache_max_size_gb * 1e9))
+    return _of_folder(options.folder, int(options.max_size_gb * 1e9))

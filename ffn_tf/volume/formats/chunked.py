@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from ffn_tf.volume import grid, physical
+from ffn_tf.volume import failures, grid, physical
 from ffn_tf.volume import place as place_lib
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box, triple
@@ -51,43 +51,32 @@ class ChunkedSource:
         attributes: dict[str, Any],
         where: str,
         scales_nm: tuple[Nanometres, ...] = (),
+        deadline_s: float | None = None,
     ) -> None:
         self.info = info
         self.scales_nm = scales_nm or (info.voxel_size_nm,)
         self.attributes = attributes
-        self._view = view
+        self.view = view
         self._where = where
+        self._deadline_s = deadline_s  # Of one `read` or `read_many`.
 
     def _part(self, box: Box) -> ts.TensorStore:
-        return self._view[tuple(slice(*e) for e in zip(box.start, box.end))]
+        return self.view[tuple(slice(*e) for e in zip(box.start, box.end))]
 
     def read(self, box: Box) -> np.ndarray:
         return self.read_many([box])[0]
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
         pending = [self._part(box).read() for box in boxes]
-        voxels = []
-        for box, future in zip(boxes, pending):
-            try:
-                voxels.append(future.result())
-            except (ValueError, OSError) as error:
-                raise OSError(self._explained(error, box)) from error
-        return voxels
-
-    def _explained(self, error: Exception, box: Box) -> str:
-        text = f"{self._where}: cannot read {box}: {short(error)}."
-        if "NOT_FOUND" in str(error):
-            text += (
-                " A chunk is missing. If chunks that were never written mean "
-                "background, add ?missing=zero to the address."
-            )
-        return text
+        deadline = failures.Deadline(self._deadline_s)
+        outcomes = failures.settled(self._where, boxes, pending, deadline)
+        return failures.voxels(self._where, outcomes)
 
     def write(self, box: Box, array: np.ndarray) -> None:
         # Chunk by chunk, so that all have ended, well or not, when we return:
         # a single write of TensorStore returns with its first failure, and
         # goes on with the other chunks.
-        layout = self._view.chunk_layout
+        layout = self.view.chunk_layout
         chunk = triple(n or 1 for n in layout.write_chunk.shape or ())
         tiles = grid.aligned(
             box, chunk, triple(n or 0 for n in layout.grid_origin or ()), 1
@@ -204,7 +193,12 @@ def _source(
         _refuse_compressed_files(address, store)
         attributes = metadata_lib.provenance(address)
     return ChunkedSource(
-        view, info, attributes, address.text, metadata.scales_nm
+        view,
+        info,
+        attributes,
+        address.text,
+        metadata.scales_nm,
+        address.deadline_s,
     )
 
 

@@ -27,14 +27,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent import futures
 import functools
+import gzip
 import json
 import os
 from typing import Any
+import zlib
 
 import numpy as np
 
+from ffn_tf.volume import failures
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.failures import CorruptError, MissingError, ReadError
 from ffn_tf.volume.formats import decoding, precomputed
 from ffn_tf.volume.place import Place
 
@@ -108,20 +112,28 @@ class CloudVolumeSource:
             return chunk
         return box.padded(1).clipped(self.info.domain)
 
-    def _told(self, chunk: Box, error: Exception) -> OSError:
-        where = f"{self._address.text}: chunk {self._scale.name_of(chunk)}"
-        if type(error).__name__ != "EmptyVolumeException":
-            return OSError(f"{where} cannot be read: {error!r}.")
-        return OSError(
-            f"{where} is missing. If chunks that were never written mean "
-            f"background, add ?missing=zero to the address."
-        )
+    def _told(self, chunk: Box, error: Exception) -> ReadError:
+        name = f"chunk {self._scale.name_of(chunk)}"
+        kind, reason = ReadError, f"{name} cannot be read: {error!r}."
+        if type(error).__name__ == "EmptyVolumeException":
+            kind = MissingError
+            reason = f"{name} is missing. {failures.IF_BACKGROUND}"
+        elif _is_damage(error):
+            kind = CorruptError
+        return kind(self._address.text, chunk, reason)
 
     def write(self, box: Box, array: np.ndarray) -> None:
         raise ValueError(f"{self._address.text}: CloudVolume only reads here.")
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a codec complains; libraries of the network do otherwise."""
+    return isinstance(
+        error, (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
+    ) or type(error).__name__ in ("DecodingError", "EmptyFileException")
 
 
 def open_cloudvolume(address: Address) -> CloudVolumeSource:

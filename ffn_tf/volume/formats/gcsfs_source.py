@@ -21,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from ffn_tf.volume import failures
 from ffn_tf.volume.address import Address
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.failures import CorruptError, MissingError
 from ffn_tf.volume.formats import decoding, precomputed, shard_index
 from ffn_tf.volume.formats.shard_index import Part
 
@@ -77,25 +79,28 @@ class GcsfsSource:
                 if data is not None:
                     yield chunk, self._decoded(chunk, part, data)
                 elif not self._address.missing_is_zero:
-                    raise OSError(
-                        f"{self._told(chunk, part)} is missing. If chunks "
-                        f"that were never written mean background, add "
-                        f"?missing=zero to the address."
+                    raise MissingError(
+                        self._address.text,
+                        chunk,
+                        f"{self._told(chunk, part)} is missing. "
+                        f"{failures.IF_BACKGROUND}",
                     )
 
     def _fetched(
         self, chunks: list[Box]
     ) -> list[tuple[Box, Part | None, bytes | None]]:
         parts: list[Part | None]
-        if self._shards is None:
-            parts = [Part(self._scale.name_of(chunk)) for chunk in chunks]
-        else:
-            try:
+        try:
+            if self._shards is None:
+                parts = [Part(self._scale.name_of(chunk)) for chunk in chunks]
+            else:
                 parts = self._shards.parts(chunks)
-            except ValueError as error:
-                raise OSError(f"{self._address.text}: {error}") from error
-        there = [part for part in parts if part is not None]
-        found = dict(zip(there, self._bucket.read(there)))
+            there = [part for part in parts if part is not None]
+            found = dict(zip(there, self._bucket.read(there)))
+        except (ValueError, _TruncatedError) as error:
+            raise CorruptError(
+                self._address.text, chunks[0], str(error)
+            ) from error
         return [(c, p, found[p] if p else None) for c, p in zip(chunks, parts)]
 
     def _decoded(
@@ -108,12 +113,14 @@ class GcsfsSource:
                 data, self._scale, chunk, self._address.channel
             )
         except ValueError as error:
-            raise OSError(
-                f"{self._told(chunk, part)} is damaged: {error}."
+            raise CorruptError(
+                self._address.text,
+                chunk,
+                f"{self._told(chunk, part)} is damaged: {error}.",
             ) from error
 
     def _told(self, chunk: Box, part: Part | None) -> str:
-        text = f"{self._address.text}: chunk {self._scale.name_of(chunk)}"
+        text = f"chunk {self._scale.name_of(chunk)}"
         return f"{text} ({part})" if part and self._shards else text
 
     def write(self, box: Box, array: np.ndarray) -> None:
@@ -131,6 +138,10 @@ def _paste(
     to[both.relative_to(box.start).slices] = chunk_voxels[
         both.relative_to(chunk.start).slices
     ]
+
+
+class _TruncatedError(OSError):
+    """A file ends before a part that should be in it."""
 
 
 class Bucket:
@@ -166,7 +177,7 @@ class Bucket:
             raise OSError(f"{where}: cannot be read: {answer!r}") from answer
         expected = None if part.end is None else part.end - (part.start or 0)
         if expected not in (None, len(answer)):
-            raise OSError(
+            raise _TruncatedError(
                 f"{where}: {len(answer)} bytes came; the file is truncated."
             )
         return answer

@@ -22,8 +22,9 @@ import tensorstore as ts
 
 from ffn_tf.volume import failures, place
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.cache import cached
 from ffn_tf.volume.cache.cached import CachedSource
-from ffn_tf.volume.cache.disk import CacheOptions, cached
+from ffn_tf.volume.cache.disk import CacheOptions
 from ffn_tf.volume.source import VolumeInfo
 
 VALUES = volumes.VALUES

@@ -379,9 +379,6 @@ def writers(folder, limit, count):
     return started
 
 
-@pytest.mark.xfail(
-    reason="a draft: an entry is lost now and then under four writers"
-)
 def test_four_processes_stay_within_the_limit(folder):
     limit = 30 * MB
     started = writers(folder, limit, 4)
