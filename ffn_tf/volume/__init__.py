@@ -7,12 +7,25 @@
     dataset                      the YAML files that describe specimens
     address                      the strings that name volumes
     labels                       objects: renumbered, split into parts, dusted
+    views                        volumes made of volumes
+    streams                      read, process, write, in bounded memory
+    failures                     how reads fail
     files                        files that appear whole or not at all
 
 Everything is zyx, half-open, in voxels; lengths are in nanometres.
 """
 
-from ffn_tf.volume import address, checks, dataset, files, grid, labels
+from ffn_tf.volume import (
+    address,
+    checks,
+    dataset,
+    failures,
+    files,
+    grid,
+    labels,
+    streams,
+    views,
+)
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.source import VolumeInfo
 from ffn_tf.volume.staging import staged
@@ -32,6 +45,7 @@ __all__ = [
     "checks",
     "create",
     "dataset",
+    "failures",
     "files",
     "from_array",
     "grid",
@@ -39,4 +53,6 @@ __all__ = [
     "open",
     "refuse_existing",
     "staged",
+    "streams",
+    "views",
 ]
