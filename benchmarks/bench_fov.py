@@ -55,7 +55,7 @@ class Side:
 
     def peak_share(self, gflop: float) -> float | None:
         """Of what the processor could do; None where that is not known."""
-        arithmetic = self.engine.compute_dtype.split("_")[0].split("x")[0]
+        arithmetic = self.engine.compute_dtype.split("_")[0]
         peak = machine.peak_flops(arithmetic)
         rate = gflop * 1e9 / (self.milliseconds * 1e-3)
         return round(rate / peak, 3) if peak else None

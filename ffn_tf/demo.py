@@ -16,7 +16,7 @@ import pathlib
 from ffn_tf import evaluate, evaluation, program, run_inference, volume
 from ffn_tf.evaluation import report
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner
+from ffn_tf.inference import runner, subvolume
 from ffn_tf.volume import dataset
 
 
@@ -81,7 +81,11 @@ def run(options: Options) -> evaluation.Comparison:
         print(run_inference.describe(summary))
     return evaluate.run(
         evaluate.Options(
-            segmentation=summary.output_dir,
+            segmentation=str(
+                subvolume.path_for(
+                    pathlib.Path(summary.output_dir), summary.boxes[0].start
+                )
+            ),
             truth=f"{data}/groundtruth.h5:stack",
             image=image,
             output_dir=str(output / "scores"),
@@ -105,8 +109,8 @@ def main(argv: list[str]) -> None:
     options = program.from_flags(Options)
     print(report.as_text(run(options)))
     print(
-        "The network sees 33^3 voxels, so the outer 16 of the crop stay empty "
-        "and count as missed in the coverage."
+        "The network sees 33^3 voxels, so no object can be started in the "
+        "outer 16 of the crop; what is missed there lowers the coverage."
     )
     program.finish(
         f"{options.output_dir}/segmentation and {options.output_dir}/scores",

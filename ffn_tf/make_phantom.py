@@ -42,6 +42,8 @@ def run(options: phantom.Options, outputs: Outputs) -> None:
         raise ValueError("Nothing to make: give --output_dir or --picture.")
     if outputs.beside and not outputs.picture:
         raise ValueError("--beside is for --picture; give that too.")
+    if outputs.output_dir:
+        phantom.refuse_existing(outputs.output_dir)
     if outputs.picture:
         draw(options, outputs)
     if outputs.output_dir:

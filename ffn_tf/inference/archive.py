@@ -102,6 +102,6 @@ def read(path: str | os.PathLike[str]) -> Iterator[Reader]:
             yield Reader(archive, name)
     except _DAMAGE as error:
         raise ValueError(
-            f"{name}: cannot be read as a result file: {error}. If it is "
-            f"damaged, delete it and run again."
+            f"{name}: cannot be read as a result file: {error}. If a run of "
+            f"ours made it, delete it and run again."
         ) from error

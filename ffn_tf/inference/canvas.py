@@ -19,7 +19,7 @@ Arrays are [z, y, x]:
 The rules are google/ffn's, to the voxel (Januszewski et al., 2018):
  (1) seeds are tried in order; one that is segmented, or within
      `min_boundary_dist` of an object, is rejected;
- (2) the object grows while its seed stays above `move_threshold`;
+ (2) the object grows while its seed stays at or above `move_threshold`;
  (3) each step may not raise what an earlier step of the same object put below
      p = 0.5, if more than `disco_seed_threshold` of the field of view is above
      `move_threshold` (negative disables);

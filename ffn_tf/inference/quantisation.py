@@ -14,7 +14,7 @@ FIB-25 network by 1.4 % a step; most of that is avoidable:
     that this needs of the inputs is the matrix of their second moments,
     E[x x'], over patches x under the kernel.
 
-What is left is 0.4 %, less than bfloat16's 0.6 %.
+What is left is 0.4 %, as much as bfloat16's (benchmarks/README.md).
 
 The matrices are TensorFlow's business: the threads of numpy's OpenBLAS were
 seen to wait for each other for ever in a process that also runs OpenVINO.

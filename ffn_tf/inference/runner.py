@@ -68,8 +68,8 @@ class RunOptions:
     )
     compute_dtype: str = program.option(
         "auto",
-        help="Arithmetic: auto is the fastest whose scores equal float32's; "
-        "float32 gives google/ffn's voxels.",
+        help="Arithmetic: auto is the fastest whose scores are within 0.02 of "
+        "float32's; float32 gives google/ffn's voxels.",
         choices=("auto", *engine_lib.COMPUTE_DTYPES),
     )
 
@@ -109,6 +109,7 @@ class Run:
         self, request: request_lib.InferenceRequest, options: RunOptions
     ) -> None:
         self.request, self.options = request, options
+        self.code = program.describe_code()  # Of now: it may change meanwhile.
         if not request.segmentation_output_dir:
             raise ValueError(
                 "segmentation_output_dir: expected the folder of the results, "
@@ -169,7 +170,7 @@ class Run:
         """Subvolumes under way at once; a batch needs as many."""
         return max(self.request.concurrent_requests, self.request.batch_size)
 
-    # -- (2) what decides the voxels -------------------------------------------
+    # -- (2) settle: what decides the voxels ---------------------------------
 
     def _batch_size(self) -> int:
         """What the network is compiled for, however little is left to do.
@@ -193,6 +194,8 @@ class Run:
         """What decides the voxels; a folder holds results of one."""
         return {
             **dataclasses.asdict(self._request_of_results()),
+            "image_size_zyx": self.image.domain.size,
+            "image_dtype": str(self.image.dtype),
             "model_checkpoint": self.checkpoint["digest"],
             "fov_size_zyx": self.network.view.size,
             "deltas_zyx": self.deltas,
@@ -201,6 +204,7 @@ class Run:
             "emulated": engine_lib.is_emulated(self.engine, self.compute_dtype),
             "subvolume_zyx": self.options.subvolume_zyx,
             "overlap_zyx": self.options.overlap_zyx,
+            "subvolumes_from_zyx": self.box.start,
         }
 
     # -- (3) segment ---------------------------------------------------------
@@ -360,6 +364,6 @@ class Run:
         return {
             **self._fingerprint(),
             "model": self.checkpoint,
-            "code": program.describe_code(),
+            "code": self.code,
             "voxel_size_nm": self.image.voxel_size_nm,
         }

@@ -201,12 +201,15 @@ def is_result(address: str) -> bool:
 
     google/ffn's published results are files of other names.
     """
-    path = pathlib.Path(address.removesuffix(":segmentation"))
+    if address.lstrip().startswith("{") or "://" in address or "|" in address:
+        return False
+    name = address.removesuffix(":segmentation")
+    path = pathlib.Path(name)
     if any(path.glob("seg-*.npz")) or any(path.glob("*/*/seg-*.npz")):
         return True
     # The name of a seg-*.npz says where it lies; a plain array would not.
     return path.suffix == ".npz" and (
-        path.name.startswith("seg-") or str(path) == address
+        path.name.startswith("seg-") or name == address
     )
 
 

@@ -11,6 +11,7 @@ A saved network is a folder of two files:
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import pathlib
@@ -112,7 +113,11 @@ def load(
     folder = pathlib.Path(checkpoint)
     if (folder / "model.json").exists():
         network = _load_folder(folder)
-        if view is not None:
+        if view is not None and view != network.view:
+            program.warn(
+                f"{checkpoint} was made for a field of view of {network.view}, "
+                f"and is asked for one of {view}."
+            )
             network.view = view
         return network
     if tf1_checkpoint.is_checkpoint(checkpoint):
@@ -128,6 +133,8 @@ def describe(checkpoint: str) -> dict[str, str]:
     """{"path", "digest"} of a checkpoint, for provenance."""
     folder = pathlib.Path(checkpoint)
     weights = folder / "model.weights.h5"
-    if not weights.exists():
-        weights = pathlib.Path(checkpoint + ".data-00000-of-00001")
-    return {"path": checkpoint, "digest": program.file_digest(weights)}
+    if weights.exists():
+        return {"path": checkpoint, "digest": program.file_digest(weights)}
+    parts = sorted(glob.glob(glob.escape(checkpoint) + ".data-*-of-*"))
+    digests = [program.file_digest(part) for part in parts]
+    return {"path": checkpoint, "digest": " ".join(digests)}

@@ -104,5 +104,4 @@ class ConvStack(keras.Model):
     def from_config(
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> ConvStack:
-        view = fov.FieldOfView(**config.pop("view"))
-        return cls(view=view, **config)
+        return cls(**config | {"view": fov.FieldOfView(**config["view"])})

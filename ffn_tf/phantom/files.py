@@ -31,6 +31,14 @@ _CHUNK = (64, 64, 64)
 _BLOCK = (192, 192, 192)
 
 
+def refuse_existing(output_dir: str | os.PathLike[str]) -> None:
+    """Raises FileExistsError if the folder is there already."""
+    if os.path.lexists(output_dir):
+        raise FileExistsError(
+            f"{output_dir} exists already. Use another folder, or delete it."
+        )
+
+
 def write(
     options: options_lib.Options, output_dir: str | os.PathLike[str]
 ) -> pathlib.Path:
@@ -55,10 +63,7 @@ def write(
     labels = dataclasses.replace(
         image, dtype=np.dtype(np.uint64), kind="segmentation"
     )
-    if folder.exists():
-        raise FileExistsError(
-            f"{folder} exists already. Use another folder, or delete it."
-        )
+    refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = folder.with_name(f".tmp-{secrets.token_hex(4)}-{folder.name}")
     blocks = tqdm.tqdm(

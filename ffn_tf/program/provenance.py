@@ -18,7 +18,12 @@ def describe_code() -> str:
         if pathlib.Path(_git(root, "rev-parse", "--show-toplevel")) != root:
             return ffn_tf.__version__  # Installed inside another checkout.
         described = _git(
-            root, "describe", "--always", "--dirty=.dirty", "--abbrev=12"
+            root,
+            "describe",
+            "--always",
+            "--exclude=*",  # No tags: the commit itself.
+            "--dirty=.dirty",
+            "--abbrev=12",
         )
     except (OSError, subprocess.SubprocessError):
         return ffn_tf.__version__

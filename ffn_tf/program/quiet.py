@@ -30,10 +30,12 @@ def import_tensorflow() -> None:
             import tensorflow as tf
 
             tf.constant(0)
-        except ImportError as error:
+        except BaseException as error:
             os.dup2(real, 2)
             chatter.seek(0)
             sys.stderr.write(chatter.read().decode(errors="replace"))
+            if not isinstance(error, ImportError):
+                raise
             raise ImportError(
                 f"TensorFlow cannot be imported ({error}). Install this "
                 f'package with one of its extras: pip install -e ".[cpu]", '

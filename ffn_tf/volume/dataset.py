@@ -78,11 +78,11 @@ _ROOT = pathlib.Path(__file__).resolve().parents[2]
 def data_dir() -> pathlib.Path:
     """Where the real data is, if anywhere.
 
-    $FFN_DATA_DIR, else `../shared/data` beside the checkout if that is there,
-    else `data` in it.
+    $FFN_DATA_DIR, else `../shared/data` beside the checkout if `fib25` is in
+    it, else `data` in the checkout, where `make fetch` writes.
     """
     shared = _ROOT.parent / "shared" / "data"
-    default = shared if shared.exists() else _ROOT / "data"
+    default = shared if (shared / "fib25").exists() else _ROOT / "data"
     return pathlib.Path(os.environ.get("FFN_DATA_DIR") or default)
 
 

@@ -1,30 +1,76 @@
 """Volumes that appear whole or not at all.
 
+In one go:
+
     with volume.staged("em.zarr", info) as filling:
         filling.write(box, array)          # ... every voxel
     # only now is there an em.zarr
 
-The volume is made beside its place, under a name that begins with `.tmp-`,
-and is renamed when the block ends without an exception; otherwise it is
-removed. A process that is killed leaves the `.tmp-` thing, which nothing
+A volume of this machine is made beside its place, under a name that begins with
+`.tmp-`, and is renamed when the block ends without an exception; otherwise it
+is removed. A process that is killed leaves the `.tmp-` thing, which nothing
 reads. A dataset that joins an existing HDF5 file is renamed inside the file.
+
+In several goes, or by several processes, any of which may be killed:
+
+    unfinished = staging.Unfinished("precomputed://gs://bucket/em")
+    unfinished.create(info)
+    base, *coarser = unfinished.scales()   # open for writing, again and again
+    unfinished.publish()
+
+    em/                              em.h5, em.npy
+        .partial/                    .partial-em.h5-raw/
+            metadata/info                voxels/zarr.json, ...
+            (notes of who writes)        (notes of who writes)
+        8_8_8/0-64_0-64_0-64         (no em.h5 yet)
+
+A folder is a volume by its metadata, for every reader. So chunks go to where
+they stay, while the metadata wait in `.partial`; TensorStore is shown the two as
+one folder. `publish` writes the metadata to their place, the file that makes
+the folder a volume as the last, and removes `.partial`. Nothing is renamed,
+which buckets could not do, and so all places have the one way.
+
+A file of HDF5 or numpy cannot be written so: who is killed while writing leaves
+an HDF5 file that cannot be opened. Its voxels are collected in a zarr beside
+it, and `publish` makes the file of them, which takes the room of both.
+
+Whatever is killed at whatever moment, the calls can be repeated. Processes that
+publish the same volume at the same time write the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import copy
 import os
 import secrets
 import shutil
 from typing import Any
+import urllib.parse
 
 import h5py
+import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import store
+from ffn_tf.volume import grid, place, store
 from ffn_tf.volume.address import Address
+from ffn_tf.volume.formats import layout
+from ffn_tf.volume.formats.codec import Codec
+from ffn_tf.volume.place import Place
 from ffn_tf.volume.source import VolumeInfo
+
+FILES = ("hdf5", "npy")
+_PARTIAL = ".partial"
+# Of a single array, by the driver that reads it.
+_METADATA = {
+    "neuroglancer_precomputed": "info",
+    "zarr": ".zarray",
+    "zarr3": "zarr.json",
+    "n5": "attributes.json",
+}
+# Voxels on each edge of what is copied into a file at a time, at least.
+_COPIED = (64, 256, 256)
 
 
 @contextlib.contextmanager
@@ -37,11 +83,15 @@ def staged(
     """A new volume, open for writing, that becomes `address` at the end.
 
     Raises:
-      FileExistsError: `address` exists.
+      FileExistsError: `address` exists; or, in a bucket, an unfinished one.
     """
     final = address_lib.parse(address, creating=True)
     store.refuse_existing(address)
-    temporary = _beside(final)
+    if final.place.is_remote:
+        with _staged_remotely(address, info, attributes) as filling:
+            yield filling
+        return
+    temporary = _beside(final, f".tmp-{secrets.token_hex(4)}-")
     try:
         with store.create(
             temporary.text, info, attributes=attributes
@@ -54,15 +104,234 @@ def staged(
         raise
 
 
-def _beside(final: Address) -> Address:
+@contextlib.contextmanager
+def _staged_remotely(
+    address: str, info: VolumeInfo, attributes: dict[str, Any] | None
+) -> Iterator[store.Volume]:
+    unfinished = Unfinished(address)
+    unfinished.create(info, attributes)
+    try:
+        yield unfinished.scales()[0]
+        unfinished.publish()
+    except BaseException:
+        unfinished.discard()
+        raise
+
+
+class Unfinished:
+    """A new volume that nobody can open yet.
+
+    Attributes:
+      final: where it will be.
+      is_file: whether that is a file, not a folder of chunks.
+      notes: a folder for small files of who writes; goes with `publish`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.final = address_lib.parse(address, creating=True)
+        self.is_file = self.final.format in FILES
+        self.notes = _notes(self.final)
+
+    @property
+    def _waiting(self) -> Address:
+        """The metadata of the volume; of a file, the voxels as well."""
+        where = self.final
+        name = "voxels" if self.is_file else "metadata"
+        scheme = "zarr3" if self.is_file else where.format
+        query = urllib.parse.urlencode(
+            {
+                option: value
+                for option in ("endpoint", "aws_region")
+                if (value := getattr(where, option))
+            }
+        )
+        text = f"{scheme}://{self.notes.name(name)}"
+        text += f"?{query}" if query else ""
+        return address_lib.parse(text, creating=True)
+
+    def create(
+        self,
+        info: VolumeInfo,
+        attributes: dict[str, Any] | None = None,
+        codec: Codec | None = None,
+        num_scales: int | None = 1,
+    ) -> None:
+        """Makes the volume, without voxels; see layout.create_chunked.
+
+        Of a file, one scale and the codec are the file's own.
+
+        Raises:
+          FileExistsError: an unfinished volume is there.
+          ValueError: the format cannot hold such a volume.
+        """
+        if self.is_file:
+            codec, num_scales = None, 1
+        layout.create_chunked(
+            self._waiting, info, attributes or {}, codec, num_scales
+        )
+
+    def scales(self) -> list[store.Volume]:
+        """All scales, the finest first, open for writing.
+
+        Raises:
+          FileNotFoundError: it has not been created.
+        """
+        text = self._waiting.text
+        base = store.open(text, mode="r+")
+        joint = "&" if "?" in text else "?"
+        others = [
+            store.open(f"{text}{joint}mip={mip}", mode="r+")
+            for mip in range(1, len(base.scales_nm))
+        ]
+        if self.is_file:
+            return [base]
+        return [self._in_place(scale) for scale in (base, *others)]
+
+    def _in_place(self, waiting: store.Volume) -> store.Volume:
+        """The scale with chunks where they stay, and metadata that wait."""
+        source: Any = copy.copy(waiting._source)
+        spec = source._view.spec().to_json()
+        metadata = spec["kvstore"]
+        folder = metadata["path"].removeprefix(
+            self._waiting.place.kvstore()["path"]
+        )
+        name = _METADATA[spec["driver"]]
+        chunks = self.final.place.kvstore(folder.strip("/"))["path"]
+        spec["kvstore"] = {
+            "driver": "kvstack",
+            "layers": [
+                {"base": metadata | {"path": chunks}},
+                {
+                    "exact": name,
+                    "base": metadata | {"path": metadata["path"] + name},
+                },
+            ],
+        }
+        source._view = ts.open(
+            spec, open=True, read=True, write=True, context=place.context()
+        ).result()
+        source._where = self.final.text
+        return store.Volume(source, self.final.text, writable=True)
+
+    def publish(self) -> None:
+        """Makes the volume appear; every voxel must have been written.
+
+        Raises:
+          FileExistsError: another volume has appeared meanwhile.
+          OSError: it cannot be written.
+        """
+        if self.is_file:
+            self._write_file()
+        else:
+            self._write_metadata()
+        self.forget()
+
+    def _write_metadata(self) -> None:
+        waiting, final = self._waiting.place, self.final.place
+        found = _keys(waiting)
+        # As layout.py has it: what makes the folder a volume is the last.
+        names = sorted(
+            found,
+            key=lambda name: ("/" not in name, name in place.METADATA_FILES),
+        )
+        ours = waiting.read_all(names)
+        for name, new, old in zip(names, ours, final.read_all(names)):
+            if old is not None and old != new:
+                raise FileExistsError(
+                    f"{self.final.text}: another volume has appeared there "
+                    f"({name}), and nothing is overwritten."
+                )
+        for name, data in zip(names, ours):
+            final.write(name, data or b"")
+
+    def _write_file(self) -> None:
+        temporary = _beside(self.final, f"{_PARTIAL}-", self.notes.url)
+        _remove(temporary, self.final)  # Of an attempt that was killed.
+        with store.open(self._waiting.text) as voxels:
+            info = voxels.info
+            with store.create(
+                temporary.text, info, attributes=voxels.attributes
+            ) as target:
+                for box in grid.aligned(
+                    info.domain, info.chunk_zyx, info.domain.start, _COPIED
+                ):
+                    target.write(box, voxels.read(box))
+        store.refuse_existing(self.final.text)
+        _rename(temporary, self.final)
+
+    def forget(self) -> None:
+        """Removes notes and metadata that wait; chunks remain."""
+        _remove_all(self.notes)
+
+    def discard(self) -> None:
+        """Removes what there is of it.
+
+        In a bucket, chunks remain: other things may have names like theirs.
+        A folder of this machine was empty when the volume was created.
+        """
+        self.forget()
+        if not self.is_file and not self.final.place.is_remote:
+            shutil.rmtree(self.final.path, ignore_errors=True)
+
+    def is_alone(self) -> bool:
+        """Whether the folder of this machine holds nothing but notes."""
+        if self.is_file or self.final.place.is_remote:
+            return False
+        return os.listdir(self.final.path) == [_PARTIAL]
+
+
+def _notes(final: Address) -> Place:
+    if final.format not in FILES:
+        where = final.place
+        return Place(where.name(_PARTIAL), where.endpoint, where.region)
+    folder, name = os.path.split(os.path.abspath(final.path))
+    parts = [_PARTIAL, name, *final.dataset.split("/")]
+    return Place(os.path.join(folder, "-".join(filter(None, parts))))
+
+
+def names_in(where: Place, folder: str) -> set[str]:
+    """Names of the files in a folder of a place."""
+    found = _keys(where, f"{folder}/")
+    return {name.removeprefix(f"{folder}/") for name in found}
+
+
+def _keys(where: Place, prefix: str = "") -> list[str]:
+    """All files in a folder and its folders."""
+    part = ts.KvStore.KeyRange()
+    if prefix:  # Keys that begin with it: "a/" to, exclusively, "a0".
+        part = ts.KvStore.KeyRange(prefix, prefix[:-1] + chr(ord("/") + 1))
+    try:
+        return [name.decode() for name in _kvstore(where).list(part).result()]
+    except (ValueError, OSError) as error:
+        raise OSError(
+            f"{where.name()}: cannot be listed: {place.short(error)}."
+        ) from error
+
+
+def _remove_all(where: Place) -> None:
+    if not where.is_remote:
+        shutil.rmtree(where.url, ignore_errors=True)
+        return
+    try:
+        _kvstore(where).delete_range(ts.KvStore.KeyRange()).result()
+    except (ValueError, OSError) as error:
+        raise OSError(
+            f"{where.name()}: cannot be deleted: {place.short(error)}."
+        ) from error
+
+
+def _kvstore(where: Place) -> ts.KvStore:
+    return ts.KvStore.open(where.kvstore(), context=place.context()).result()
+
+
+def _beside(final: Address, mark: str, folder: str = "") -> Address:
     """An address of the same format, that nothing else has."""
-    mark = f".tmp-{secrets.token_hex(4)}-"
     if final.format == "hdf5" and os.path.exists(final.path):
         dataset = f"{mark}{final.dataset.replace('/', '-')}"
         text = f"{final.path}:{dataset}"
     else:
-        folder, name = os.path.split(os.path.abspath(final.path))
-        text = os.path.join(folder, mark + name)
+        beside, name = os.path.split(os.path.abspath(final.path))
+        text = os.path.join(folder or beside, mark + name)
         if final.format in address_lib.SCHEMES:
             text = f"{final.format}://{text}"
         if final.dataset:
@@ -75,6 +344,11 @@ def _rename(temporary: Address, final: Address) -> None:
         with h5py.File(final.path, "r+") as file:
             file.move(temporary.dataset, final.dataset)
         return
+    if final.format == "hdf5" and os.path.exists(final.path):
+        raise FileExistsError(
+            f"{final.path}: another file has appeared there, and nothing is "
+            f"overwritten."
+        )
     if final.format == "npy":
         os.replace(f"{temporary.path}.json", f"{final.path}.json")
     os.replace(temporary.path, final.path)

@@ -9,6 +9,7 @@ import pytest
 
 from ffn_tf import model
 from ffn_tf.inference import engine as engine_lib
+from ffn_tf.inference import engine_openvino
 
 # isort: split
 import tensorflow as tf
@@ -224,6 +225,25 @@ def test_auto_takes_openvino_where_there_is_no_gpu(monkeypatch):
     assert compute_dtype in engine_lib.COMPUTE_DTYPES
     # Twice auto is the same as auto for what it stands for.
     assert engine_lib.resolve(name, "auto") == (name, compute_dtype)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "fastest", "emulated"),
+    [
+        (["FP32", "INT8", "BF16"], "bfloat16", False),
+        (["FP32", "INT8"], "float32", True),
+    ],
+)
+def test_auto_takes_what_the_processor_has(
+    monkeypatch, capabilities, fastest, emulated
+):
+    monkeypatch.setattr(engine_openvino, "capabilities", lambda: capabilities)
+    assert engine_lib.resolve("openvino", "auto") == ("openvino", fastest)
+    for compute_dtype in ("bfloat16", "bfloat16_mixed"):
+        assert engine_lib.is_emulated("openvino", compute_dtype) == emulated
+        assert not engine_lib.is_emulated("tensorflow", compute_dtype)
+    for compute_dtype in ("float32", "int8"):
+        assert not engine_lib.is_emulated("openvino", compute_dtype)
 
 
 @pytest.mark.parametrize(

@@ -114,16 +114,6 @@ def conv(values, weights):
     return tf.nn.conv3d(values, weights, [1] * 5, "SAME")
 
 
-def two_terms(values, weights):
-    high, weights_high = bf16(values), bf16(weights)
-    low, weights_low = bf16(values - high), bf16(weights - weights_high)
-    return (
-        conv(high, weights_high)
-        + conv(low, weights_high)
-        + conv(high, weights_low)
-    )
-
-
 def in_8_bits(layer, values):
     """The convolution `layer`, a quantisation.Quantised, of `values`."""
     steps = tf.clip_by_value(tf.round(255 * values / layer.ranges), 0, 255)

@@ -322,6 +322,13 @@ def test_what_does_not_decide_the_voxels_may_differ(whole, change):
     assert run(whole, **change).skipped == 1
 
 
+def test_subvolumes_of_two_grids_do_not_mix(whole):
+    shifted = "start { x: 18 } size { x: 99 y: 99 z: 99 }"
+    message = r"subvolumes_from_zyx: there \[0, 0, 0\], now \[0, 0, 18\]"
+    with pytest.raises(ValueError, match=message):
+        run(whole, bounding_box=shifted)
+
+
 def test_results_of_unknown_make_are_left_alone(whole):
     out = pathlib.Path(whole["segmentation_output_dir"])
     (out / "run.json").unlink()

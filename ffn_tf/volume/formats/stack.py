@@ -6,7 +6,8 @@
     em.tif                 one page per section
 
 Read-only. Every section has the same size and dtype, one grey value (or id)
-per pixel; the headers of all of them are checked when the stack is opened.
+per pixel; the headers of all of them are checked when the stack is opened, and
+the checksums of a PNG file when it is read.
 A section is decoded whole, so read slabs of whole sections where you can.
 """
 
@@ -107,7 +108,7 @@ def open_stack(address: Address) -> StackSource:
     """
     path = pathlib.Path(address.path)
     if path.is_dir():
-        return StackSource(_Folder(address))
+        return StackSource(Folder(address))
     if not path.exists():
         raise FileNotFoundError(f"{address.text}: no such file.")
     return StackSource(_Tiff(path))
@@ -127,8 +128,13 @@ def _natural(path: pathlib.Path) -> tuple[list[tuple[int, str]], str]:
     return order, path.name
 
 
-class _Folder:
-    """One file per section."""
+class Folder:
+    """One file per section.
+
+    Attributes:
+      shape: [z, y, x].
+      dtype: of a pixel.
+    """
 
     def __init__(self, address: Address) -> None:
         self._paths = slice_files(pathlib.Path(address.path))
@@ -138,9 +144,9 @@ class _Folder:
                 f"unclear which are the sections; leave one kind in it."
             )
         first = self._paths[0]
-        size, dtype = _header(first)
+        size, dtype = header(first)
         for path in self._paths[1:]:
-            found = _header(path)
+            found = header(path)
             if found != (size, dtype):
                 raise ValueError(
                     f"{path}: found {found[0]} pixels (y, x) of {found[1]}, "
@@ -153,8 +159,9 @@ class _Folder:
     def section(self, z: int) -> np.ndarray:
         path = self._paths[z]
         if path.suffix.lower() != ".png":
-            with _open_tiff(path) as tiff:
-                return _page(path, tiff, 0)
+            with open_tiff(path) as tiff:
+                return page(path, tiff, 0)
+        verify(path)
         try:
             with Image.open(path) as image:
                 return np.asarray(image, self.dtype)
@@ -167,10 +174,23 @@ class _Folder:
         pass
 
 
-def _header(path: pathlib.Path) -> tuple[tuple[int, int], np.dtype]:
+def verify(path: pathlib.Path) -> None:
+    """Compares the checksums of a PNG file, which decoding does not.
+
+    Raises:
+      OSError: it is damaged, or not whole.
+    """
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise OSError(f"{path}: not a whole PNG file ({error}).") from error
+
+
+def header(path: pathlib.Path) -> tuple[tuple[int, int], np.dtype]:
     """Size (y, x) and dtype of a slice, without decoding it."""
     if path.suffix.lower() != ".png":
-        with _open_tiff(path) as tiff:
+        with open_tiff(path) as tiff:
             shape, dtype = _checked(path, tiff)
         if shape[0] != 1:
             raise ValueError(
@@ -202,7 +222,7 @@ class _Tiff:
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._tiff = _open_tiff(path)
+        self._tiff = open_tiff(path)
         try:
             self.shape, self.dtype = _checked(path, self._tiff)
             self._mapped = self._mapped_pages()
@@ -228,13 +248,13 @@ class _Tiff:
         if self._mapped is not None:
             return self._mapped[z]
         with self._lock:
-            return _page(self._path, self._tiff, z)
+            return page(self._path, self._tiff, z)
 
     def close(self) -> None:
         self._tiff.close()
 
 
-def _open_tiff(path: pathlib.Path) -> tifffile.TiffFile:
+def open_tiff(path: pathlib.Path) -> tifffile.TiffFile:
     tiff = None
     try:
         tiff = tifffile.TiffFile(path)
@@ -255,7 +275,7 @@ def _open_tiff(path: pathlib.Path) -> tifffile.TiffFile:
     return tiff
 
 
-def _page(path: pathlib.Path, tiff: tifffile.TiffFile, z: int) -> np.ndarray:
+def page(path: pathlib.Path, tiff: tifffile.TiffFile, z: int) -> np.ndarray:
     try:
         return tiff.asarray(key=z)
     except (ValueError, OSError, RuntimeError, zlib.error) as error:

@@ -21,7 +21,6 @@ import re
 import time
 
 import numpy as np
-from PIL import Image
 
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume.formats import stack
@@ -133,7 +132,7 @@ class ArrivingSlices:
         )
 
 
-class _Sections(stack._Folder):
+class _Sections(stack.Folder):
     """Slices that were complete when they were appended."""
 
     def __init__(self) -> None:
@@ -148,29 +147,20 @@ class _Sections(stack._Folder):
           OSError: it is not whole.
           ValueError: it is not like them.
         """
-        size, dtype = stack._header(path)
+        size, dtype = stack.header(path)
         if self._paths and (size, dtype) != (self.shape[1:], self.dtype):
             raise ValueError(
                 f"{path}: found {size} pixels (y, x) of {dtype}, expected "
                 f"{self.shape[1:]} of {self.dtype} as in the sections before."
             )
         if path.suffix.lower() == ".png":
-            _verify(path)
+            stack.verify(path)
         else:
-            with stack._open_tiff(path) as tiff:
-                stack._page(path, tiff, 0)
+            with stack.open_tiff(path) as tiff:
+                stack.page(path, tiff, 0)
         self._paths.append(path)
         self.dtype = dtype
         self.shape = (len(self._paths), *size)
-
-
-def _verify(path: pathlib.Path) -> None:
-    """Compares the checksums of a PNG file, which decoding does not."""
-    try:
-        with Image.open(path) as image:
-            image.verify()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"{path}: not a whole PNG file ({error}).") from error
 
 
 def _signature(path: pathlib.Path) -> tuple[int, int]:
