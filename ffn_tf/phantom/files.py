@@ -87,7 +87,7 @@ def write(
                 em.write(box, block.image)
                 ids.write(box, block.labels)
         skeletons.save(making / "truth.npz", skeletons.truth(options))
-        _describe(options, making, folder)
+        _describe(options, making)
         making.rename(folder)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
@@ -95,27 +95,24 @@ def write(
     return folder / "dataset.yaml"
 
 
-def _describe(
-    options: options_lib.Options, making: pathlib.Path, folder: pathlib.Path
-) -> None:
-    """Writes the dataset file into `making`, which becomes `folder`."""
+def _describe(options: options_lib.Options, folder: pathlib.Path) -> None:
+    """Writes the dataset file into `folder`."""
     size = list(options.voxel_size_nm)
-    where = folder.resolve()
     dataset = {
         "name": "phantom",
         "description": f"synthetic EM, seed {options.seed}",
         "volumes": {
             "image": {
-                "address": f"{where}/image.zarr",
+                "address": "${HERE}/image.zarr",
                 "voxel_size_nm": size,
                 "kind": "image",
             },
             "truth": {
-                "address": f"{where}/labels.zarr",
+                "address": "${HERE}/labels.zarr",
                 "voxel_size_nm": size,
                 "kind": "segmentation",
             },
         },
     }
     text = yaml.safe_dump(dataset, sort_keys=False)
-    volume.files.write_text(making / "dataset.yaml", text)
+    volume.files.write_text(folder / "dataset.yaml", text)

@@ -33,9 +33,8 @@ the volumes are never written here: they are read from the volumes. `licence`,
 
 `voxel_size_nm` and `kind` may be left out where the volume knows them; where
 both say something, they must agree. `${NAME}` in an address is an
-environment variable; FFN_DATA_DIR, where unset, is `../shared/data` beside the
-checkout or, if that is not there, `data` in it, where third_party/fetch.py
-puts things.
+environment variable; HERE is the folder of the dataset file, and FFN_DATA_DIR,
+where unset, what `data_dir` says.
 """
 
 from __future__ import annotations
@@ -235,8 +234,10 @@ def load(path: str | os.PathLike[str]) -> Dataset:
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     top = checks.keyed(found, f"{path}", ("name", "volumes"), _KEYS)
+    here = str(pathlib.Path(path).resolve().parent)
+    known = os.environ | {"FFN_DATA_DIR": str(data_dir()), "HERE": here}
     volumes = {
-        role: _entry(value, f"{path}: volumes.{role}")
+        role: _entry(value, f"{path}: volumes.{role}", known)
         for role, value in checks.mapping(top["volumes"], str(path)).items()
     }
     _refuse_circles(volumes, f"{path}")
@@ -301,7 +302,7 @@ def _optional(found: dict[str, Any], key: str, check: Any, where: str) -> Any:
     return None if value is None else check(value, f"{where}.{key}")
 
 
-def _entry(value: Any, where: str) -> Entry:
+def _entry(value: Any, where: str, known: Mapping[str, str]) -> Entry:
     found = checks.keyed(value, where, (), _ENTRY_KEYS)
     if ("address" in found) == ("of" in found):
         raise ValueError(
@@ -310,7 +311,7 @@ def _entry(value: Any, where: str) -> Entry:
         )
     size = _optional(found, "voxel_size_nm", checks.three_numbers, where)
     return Entry(
-        address=_expanded(str(found.get("address", "")), where),
+        address=_expanded(str(found.get("address", "")), where, known),
         of=str(found.get("of", "")),
         view=_optional(found, "view", description.parsed, where) or (),
         voxel_size_nm=size,
@@ -331,9 +332,7 @@ def _region(value: Any, where: str) -> Region:
     )
 
 
-def _expanded(address: str, where: str) -> str:
-    known = os.environ | {"FFN_DATA_DIR": str(data_dir())}
-
+def _expanded(address: str, where: str, known: Mapping[str, str]) -> str:
     def value(match: re.Match[str]) -> str:
         if match[1] not in known:
             raise ValueError(

@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import json
 import pathlib
+import resource
 import shutil
 import subprocess
 
@@ -589,6 +590,25 @@ def small_disk(tmp_path):
         pytest.skip(f"may not mount a tmpfs: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_result_that_cannot_be_written_whole(halves, done):
+    """As on a full disk, but for everybody: no file may grow."""
+    out = pathlib.Path(halves["segmentation_output_dir"])
+    _, second = subvolume.find(out).values()
+    second.unlink()
+    before = contents(out)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            run(halves, **HALVES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value.filename).startswith(f"{out}")
+    assert contents(out) == before
+    run(halves, **HALVES)
+    assert contents(out) == contents(done / "halves")
 
 
 def test_a_disk_that_is_too_small(files, small_disk, tmp_path):
