@@ -1,4 +1,4 @@
-"""Turns image stacks and volumes into a volume of any format.
+"""Copies image stacks and volumes into a volume of any format, anywhere.
 
     python -m ffn_tf.ingest --input=slices/ --output=em.zarr \\
         --voxel_size_nm=40,4,4 --clahe
@@ -6,10 +6,14 @@
 The input is a folder of PNG or TIFF slices, a multi-page TIFF, or the address
 of any volume (docs/formats.md); the output is any address that can be written:
 `em.h5:raw`, `em.npy`, `precomputed://em`, `zarr://em.zarr`, `zarr3://em.zarr`,
-`n5://em.n5`. The voxels are copied block by block, in bounded memory.
+`n5://em.n5`, and folders in buckets, `precomputed://gs://bucket/em`, `s3://`.
 
-The output appears when it is complete, and not before. An output that exists
-is never overwritten.
+Nothing is lost unless you ask for it (`--encoding=jpeg`). Coarser scales, which
+viewers need, are made in the same pass where the format has scales.
+
+The output appears when it is complete, and not before. Killed, the program goes
+on where it was when it is run again with the same options; with others it
+refuses. What exists is never overwritten.
 
 On the sample data:
 
@@ -20,22 +24,24 @@ On the sample data:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from typing import Any
 
 import numpy as np
 from skimage import exposure
 import tqdm
 
 from ffn_tf import program, volume
-
-# Voxels in memory at a time; CLAHE takes about 40 bytes for each voxel of a
-# section, copying 1 to 8 for each voxel of a block.
-_BLOCK_VOXELS = 2**26
+from ffn_tf.inference import request as request_lib
+from ffn_tf.volume import attempt, conversion
+from ffn_tf.volume.formats import codec as codec_lib
+from ffn_tf.volume.streams import outcome, stream
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What to turn into what."""
+    """What to turn into what; codec.Codec says how it is stored."""
 
     input: str = program.option(
         help="folder of PNG or TIFF slices, multi-page TIFF, or address of a "
@@ -47,6 +53,18 @@ class Options:
         help="edge lengths of a voxel, z,y,x, in nanometres; by default what "
         "the input says",
     )
+    kind: str = program.option(
+        "auto",
+        help="what the voxels are; decides how they are compressed and made "
+        "coarser. auto: what the input says, else integers of more than 16 "
+        "bits are a segmentation",
+        choices=("auto", "image", "segmentation"),
+    )
+    bounding_box: str = program.option(
+        "",
+        help="Box to copy, as text: 'start { x:0 y:0 z:0 } size { x:250 "
+        "y:250 z:250 }'. Empty: the whole volume.",
+    )
     clahe: bool = program.option(
         False,
         help="equalise the contrast of each section locally (CLAHE); the "
@@ -55,6 +73,24 @@ class Options:
     chunk_zyx: tuple[int, int, int] = program.option(
         (64, 64, 64), help="chunk size of the output, z,y,x"
     )
+    num_scales: int | None = program.option(
+        None,
+        help="how many scales the output has (precomputed, zarr, zarr3); by "
+        "default, until one fits in a chunk",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What is at the output.
+
+    Attributes:
+      info: of its finest scale.
+      was_there: it was complete before.
+    """
+
+    info: volume.VolumeInfo
+    was_there: bool
 
 
 def equalised(section: np.ndarray) -> np.ndarray:
@@ -83,24 +119,16 @@ def equalised(section: np.ndarray) -> np.ndarray:
     return np.rint(stretched * 255).astype(np.uint8)
 
 
-def block_size(
-    source: volume.VolumeInfo, chunk_zyx: tuple[int, int, int], clahe: bool
-) -> tuple[int, int, int]:
-    """How much to copy at a time, zyx: whole chunks of the output.
-
-    A source of whole sections is read by slabs of them, because to read a
-    part costs as much as the whole. If a slab as thick as a chunk is larger
-    than `_BLOCK_VOXELS`, it becomes thinner, and chunks are written in parts.
-    """
-    domain = source.domain.size
-    sections = clahe or source.chunk_zyx[1:] == domain[1:]
-    if sections:
-        fits = max(1, _BLOCK_VOXELS // max(1, domain[1] * domain[2]))
-        thick = max(1, fits // chunk_zyx[0]) * chunk_zyx[0]
-        return min(thick, fits), max(1, domain[1]), max(1, domain[2])
-    edge = round(_BLOCK_VOXELS ** (1 / 3))
-    z, y, x = (max(1, edge // c) * c for c in chunk_zyx)
-    return z, y, x
+def _all_equalised(box: volume.Box, voxels: np.ndarray) -> stream.Item:
+    """Whole sections [z, y, x] and the same with their contrast equalised."""
+    result = np.empty(voxels.shape, np.uint8)
+    for i, section in enumerate(voxels):
+        try:
+            result[i] = equalised(section)
+        except ValueError as error:
+            where = f"section z = {box.start[0] + i}"
+            raise ValueError(f"{where}: {error}") from error
+    return box, result
 
 
 def _output_info(source: volume.Volume, options: Options) -> volume.VolumeInfo:
@@ -110,68 +138,136 @@ def _output_info(source: volume.Volume, options: Options) -> volume.VolumeInfo:
             f"{options.input}: does not say how large a voxel is; give "
             f"--voxel_size_nm=z,y,x."
         )
+    kind: Any = None if options.kind == "auto" else options.kind
+    if options.clahe and kind == "segmentation":
+        raise ValueError(
+            "--clahe changes grey values, and these are labels; leave out "
+            "--clahe or --kind=segmentation."
+        )
     return dataclasses.replace(
         source.info,
+        domain=_asked(source, options.bounding_box),
         voxel_size_nm=size,
         dtype=np.dtype(np.uint8) if options.clahe else source.dtype,
-        kind="image" if options.clahe else source.info.kind,
+        kind="image" if options.clahe else kind or source.info.kind,
         chunk_zyx=options.chunk_zyx,
     )
 
 
-def _processed(
-    source: volume.Volume, box: volume.Box, clahe: bool
-) -> np.ndarray:
-    voxels = source.read(box)
-    if not clahe:
-        return voxels
-    result = np.empty(voxels.shape, np.uint8)
-    for i, section in enumerate(voxels):
-        try:
-            result[i] = equalised(section)
-        except ValueError as error:
-            raise ValueError(
-                f"{source.address}: section z = {box.start[0] + i}: {error}"
-            ) from error
-    return result
-
-
-def run(options: Options) -> volume.VolumeInfo:
-    """Copies the input to the output; says what the output is."""
-    volume.refuse_existing(options.output)
-    with volume.open(options.input) as source:
-        info = _output_info(source, options)
-        size = block_size(source.info, info.chunk_zyx, options.clahe)
-        made_by = {
-            "program": "ffn_tf.ingest",
-            "code": program.describe_code(),
-            "options": dataclasses.asdict(options),
-        }
-        boxes = tqdm.tqdm(
-            volume.grid.tile(info.domain, size),
-            total=volume.grid.count(info.domain, size),
-            desc="ingest",
-            unit="block",
-            disable=None,
+def _asked(source: volume.Volume, bounding_box: str) -> volume.Box:
+    """The bounding box, given as text, clipped to the volume."""
+    if not bounding_box:
+        return source.domain
+    box = request_lib.parse_bounding_box(bounding_box)
+    clipped = box.clipped(source.domain)
+    if clipped.is_empty:
+        raise ValueError(
+            f"--bounding_box: {box} does not meet the volume "
+            f"{source.address}, which has {source.domain}."
         )
-        with volume.staged(options.output, info, attributes=made_by) as filling:
-            for box in boxes:
-                filling.write(box, _processed(source, box, options.clahe))
-    return info
+    return clipped
+
+
+class _Bar:
+    """Voxels per second, and how long it will take, on a terminal."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm.tqdm | None = None
+        self._done = 0
+
+    def show(self, progress: conversion.Progress) -> None:
+        if self._bar is None:
+            self._bar = tqdm.tqdm(
+                desc="ingest",
+                total=progress.total,
+                initial=progress.before,
+                unit="vx",
+                unit_scale=True,
+                disable=None,
+            )
+        else:
+            self._bar.update(progress.done - self._done)
+        self._done = progress.done
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
+    """Copies the input to the output, or goes on with it.
+
+    Raises:
+      FileExistsError: something else is there.
+      ValueError: the options, the input and the output do not go together.
+      OSError: reading or writing failed.
+    """
+    codec = codec or codec_lib.Codec()
+    made_by = {
+        "program": "ffn_tf.ingest",
+        "code": program.describe_code(),
+        "options": dataclasses.asdict(options) | dataclasses.asdict(codec),
+    }
+    if attempt.look(options.output, made_by) == "complete":
+        with volume.open(options.output) as found:
+            return Summary(found.info, was_there=True)
+    with volume.open(options.input) as source:
+        plan = conversion.planned(
+            source,
+            options.output,
+            _output_info(source, options),
+            codec=codec,
+            num_scales=options.num_scales,
+            whole_sections=options.clahe,
+            made_by=made_by,
+        )
+        with contextlib.closing(_Bar()) as bar:
+            function = _all_equalised if options.clahe else None
+            try:
+                conversion.execute(plan, source, function, bar.show)
+            except (outcome.StreamError, KeyboardInterrupt):
+                _say_what_remains(options.output)
+                raise
+    return Summary(plan.info, was_there=False)
+
+
+def _say_what_remains(output: str) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        done = conversion.num_done(output)
+        if done:
+            program.warn(
+                f"{done} blocks of {output} are written and kept; run the "
+                f"same command again to go on."
+            )
+
+
+def _next(output: str, info: volume.VolumeInfo) -> str:
+    if info.kind == "segmentation":
+        return f"python -m ffn_tf.info {output}"
+    return (
+        f"python -m ffn_tf.run_inference --image={output} "
+        f"--model_checkpoint=NETWORK --segmentation_output_dir=out/segments"
+    )
 
 
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(Options)
-    info = run(options)
-    program.finish(
+    summary = run(options, program.from_flags(codec_lib.Codec))
+    info = summary.info
+    wrote = (
         f"{options.output}: {info.domain.size} voxels (z, y, x) of "
-        f"{info.dtype}, {info.voxel_size_nm} nm",
-        f"python -m ffn_tf.run_inference --image={options.output} "
-        f"--model_checkpoint=NETWORK --segmentation_output_dir=out/segments",
+        f"{info.dtype}, {info.voxel_size_nm} nm"
     )
+    if summary.was_there:
+        wrote = (
+            f"nothing: {options.output} is complete, made with the same "
+            f"options before"
+        )
+    program.finish(wrote, _next(options.output, info))
 
 
 if __name__ == "__main__":
     program.define_flags(Options)
+    program.define_flags(codec_lib.Codec)
     program.start(main)

@@ -25,8 +25,8 @@ In several goes, or by several processes, any of which may be killed:
         8_8_8/0-64_0-64_0-64         (no em.h5 yet)
 
 A folder is a volume by its metadata, for every reader. So chunks go to where
-they stay, while the metadata wait in `.partial`; TensorStore is shown the two as
-one folder. `publish` writes the metadata to their place, the file that makes
+they stay, while the metadata wait in `.partial`; TensorStore is shown the two
+as one folder. `publish` writes the metadata to their place, the file that makes
 the folder a volume as the last, and removes `.partial`. Nothing is renamed,
 which buckets could not do, and so all places have the one way.
 
@@ -133,6 +133,11 @@ class Unfinished:
         self.notes = _notes(self.final)
 
     @property
+    def where(self) -> str:
+        """What to delete to be rid of it; a path or a URL."""
+        return self.notes.url if self.is_file else self.final.place.url
+
+    @property
     def _waiting(self) -> Address:
         """The metadata of the volume; of a file, the voxels as well."""
         where = self.final
@@ -189,8 +194,8 @@ class Unfinished:
 
     def _in_place(self, waiting: store.Volume) -> store.Volume:
         """The scale with chunks where they stay, and metadata that wait."""
-        source: Any = copy.copy(waiting._source)
-        spec = source._view.spec().to_json()
+        source: Any = copy.copy(waiting.source)
+        spec = source.view.spec().to_json()
         metadata = spec["kvstore"]
         folder = metadata["path"].removeprefix(
             self._waiting.place.kvstore()["path"]
@@ -207,7 +212,7 @@ class Unfinished:
                 },
             ],
         }
-        source._view = ts.open(
+        source.view = ts.open(
             spec, open=True, read=True, write=True, context=place.context()
         ).result()
         source._where = self.final.text

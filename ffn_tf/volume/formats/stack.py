@@ -45,6 +45,22 @@ _DTYPES = {
 }
 
 
+# What decoders raise for bytes that make no sense; a tail of zeros, as copies
+# that were broken off have it, meets most of them.
+_NONSENSE = (
+    ValueError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+)
+
+
 class Sections(Protocol):
     """Sections of one shape [y, x] and dtype."""
 
@@ -165,7 +181,7 @@ class Folder:
         try:
             with Image.open(path) as image:
                 return np.asarray(image, self.dtype)
-        except (OSError, SyntaxError, ValueError) as error:
+        except _NONSENSE as error:
             raise OSError(
                 f"{path}: cannot be decoded ({error}); is it damaged?"
             ) from error
@@ -183,7 +199,7 @@ def verify(path: pathlib.Path) -> None:
     try:
         with Image.open(path) as image:
             image.verify()
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except _NONSENSE as error:
         raise OSError(f"{path}: not a whole PNG file ({error}).") from error
 
 
@@ -259,12 +275,10 @@ def open_tiff(path: pathlib.Path) -> tifffile.TiffFile:
     try:
         tiff = tifffile.TiffFile(path)
         following = _next_page(tiff)
-    except (ValueError, struct.error, OSError) as error:
+    except _NONSENSE as error:
         if tiff is not None:
             tiff.close()
-        raise OSError(
-            f"{path}: cannot be read as a TIFF file ({error}); is it damaged?"
-        ) from error
+        raise _damaged(path, error) from error
     if following:
         pages = len(tiff.pages)
         tiff.close()
@@ -275,10 +289,16 @@ def open_tiff(path: pathlib.Path) -> tifffile.TiffFile:
     return tiff
 
 
+def _damaged(path: pathlib.Path, found: object) -> OSError:
+    return OSError(
+        f"{path}: cannot be read as a TIFF file ({found}); is it damaged?"
+    )
+
+
 def page(path: pathlib.Path, tiff: tifffile.TiffFile, z: int) -> np.ndarray:
     try:
         return tiff.asarray(key=z)
-    except (ValueError, OSError, RuntimeError, zlib.error) as error:
+    except _NONSENSE as error:
         remedy = "is it damaged?"
         if "imagecodecs" in str(error):
             remedy = "pip install imagecodecs, or save it uncompressed."
@@ -291,7 +311,12 @@ def _checked(
     path: pathlib.Path, tiff: tifffile.TiffFile
 ) -> tuple[tuple[int, int, int], np.dtype]:
     """Shape [z, y, x] and dtype of a TIFF of equal grey pages."""
-    sizes = sorted({series.shape for series in tiff.series})
+    try:
+        sizes = sorted({series.shape for series in tiff.series})
+    except _NONSENSE as error:
+        raise _damaged(path, error) from error
+    if not sizes or not all(map(all, sizes)):
+        raise _damaged(path, f"pages of shapes {sizes}")
     if len(sizes) > 1 or len(tiff.series) > 1:
         raise ValueError(
             f"{path}: expected pages of one size, found {len(tiff.series)} "
@@ -308,6 +333,8 @@ def _checked(
             f"{path}: expected pages along one axis, found axes "
             f"{series.axes}, shape {series.shape}."
         )
+    if series.dtype is None:
+        raise _damaged(path, "pixels of no known type")
     # Where an ImageJ stack breaks off, tifffile falls back to its first page.
     stated = (tiff.imagej_metadata or {}).get("images", shape[0])
     if stated != shape[0]:
@@ -327,6 +354,8 @@ def _next_page(tiff: tifffile.TiffFile) -> int:
     offset = tiff.pages[len(tiff.pages) - 1].offset
     file.seek(offset)
     (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
+    if not tags:  # Zeros, where a page should begin.
+        return offset
     file.seek(offset + layout.tagnosize + tags * layout.tagsize)
     (following,) = struct.unpack(
         layout.offsetformat, file.read(layout.offsetsize)
