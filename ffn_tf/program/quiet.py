@@ -40,7 +40,7 @@ def import_tensorflow() -> None:
                 f"TensorFlow cannot be imported ({error}). Install this "
                 f'package with one of its extras: pip install -e ".[cpu]", '
                 f'or ".[gpu]" where there is a GPU.'
-            ) from error
+            ) from None
         finally:
             os.dup2(real, 2)
             os.close(real)
