@@ -14,6 +14,8 @@ from skimage import exposure
 import tifffile
 
 from ffn_tf import ingest, volume
+from ffn_tf.volume import conversion
+from ffn_tf.volume.formats import codec
 
 VOXELS = np.random.default_rng(0).integers(0, 255, (11, 40, 50), np.uint8)
 OUTPUTS = [
@@ -56,6 +58,7 @@ def test_slices_to_every_format(output, slices, tmp_path):
         assert found.voxel_size_nm == (40.0, 8.0, 4.0)
         assert found.info.chunk_zyx == (4, 16, 16)
         assert found.attributes["options"]["input"] == str(slices)
+        assert found.attributes["options"]["encoding"] == "auto"
         assert re.match(r"0\.1\.0", found.attributes["code"])
 
 
@@ -84,35 +87,74 @@ def test_a_multi_page_tiff(tmp_path):
         np.testing.assert_array_equal(found.read(), VOXELS)
 
 
-@pytest.mark.parametrize("limit", [1, 40 * 50 * 3, 40 * 50 * 9])
+@pytest.mark.parametrize("limit", [1, 2**11, 2**14])
 @pytest.mark.parametrize("source", ["slices", "em.h5:raw"])
+@pytest.mark.parametrize("clahe", [False, True])
 def test_blocks_of_any_size_give_the_same(
-    source, limit, slices, tmp_path, monkeypatch
+    clahe, source, limit, slices, tmp_path, monkeypatch
 ):
-    """Also when a block is thinner than a chunk."""
     with volume.create(
         f"{tmp_path}/em.h5:raw",
         volume.VolumeInfo(volume.Box.from_shape(VOXELS.shape), np.uint8),
     ) as em:
         em.write(em.domain, VOXELS)
-    monkeypatch.setattr(ingest, "_BLOCK_VOXELS", limit)
-    ingest.run(options(tmp_path / source, f"zarr3://{tmp_path}/em"))
+    monkeypatch.setattr(conversion, "_BLOCK_BYTES", limit)
+    output = f"zarr3://{tmp_path}/em"
+    ingest.run(options(tmp_path / source, output, clahe=clahe))
+    wanted = VOXELS
+    if clahe:
+        wanted = np.stack([ingest.equalised(section) for section in VOXELS])
     with volume.open(f"{tmp_path}/em") as found:
-        np.testing.assert_array_equal(found.read(), VOXELS)
+        np.testing.assert_array_equal(found.read(), wanted)
+        assert len(found.scales_nm) > 1
 
 
-def test_block_size():
-    stack = volume.VolumeInfo(
-        volume.Box.from_shape((1000, 2048, 4096)),
-        np.uint8,
-        chunk_zyx=(1, 2048, 4096),
-    )
-    # 2^26 voxels are 8 such sections: less than a chunk.
-    assert ingest.block_size(stack, (64, 64, 64), False) == (8, 2048, 4096)
-    assert ingest.block_size(stack, (3, 64, 64), False) == (6, 2048, 4096)
-    chunked = volume.VolumeInfo(stack.domain, np.uint8)
-    assert ingest.block_size(chunked, (64, 64, 64), False) == (384, 384, 384)
-    assert ingest.block_size(chunked, (64, 64, 64), True) == (8, 2048, 4096)
+def test_num_scales_and_kind(slices, tmp_path):
+    """Ids of 8 bits are ids if we are told: the most frequent, no mean."""
+    labels = np.repeat(np.repeat(VOXELS[:, ::2, ::2], 2, axis=1), 2, axis=2)
+    np.save(tmp_path / "labels.npy", labels)
+    for kind in ("image", "segmentation"):
+        output = f"precomputed://{tmp_path}/{kind}"
+        made = options(
+            tmp_path / "labels.npy",
+            output,
+            kind=kind,
+            num_scales=2,
+            voxel_size_nm=(40.0, 4.0, 4.0),
+            chunk_zyx=(4, 15, 15),
+        )
+        ingest.run(made)
+        with volume.open(f"{output}?mip=1") as found:
+            assert found.info.kind == kind
+            assert len(found.scales_nm) == 2
+            np.testing.assert_array_equal(found.read(), labels[:, ::2, ::2])
+
+
+def test_bounding_box(slices, tmp_path):
+    output = f"precomputed://{tmp_path}/em"
+    text = "start { x:7 y:5 z:3 } size { x:99 y:20 z:4 }"
+    ingest.run(options(slices, output, bounding_box=text))
+    with volume.open(output) as found:
+        assert found.domain == volume.Box((3, 5, 7), (7, 25, 50))
+        np.testing.assert_array_equal(found.read(), VOXELS[3:7, 5:25, 7:])
+
+
+def test_jpeg(tmp_path):
+    z, y, x = np.indices((20, 40, 50))
+    smooth = 128 + 60 * np.sin(z / 9) + 40 * np.cos(y / 7 + x / 8)
+    np.save(tmp_path / "em.npy", smooth.astype(np.uint8))
+    found = {}
+    for quality in (30, None):
+        output = f"precomputed://{tmp_path}/{quality}"
+        ingest.run(
+            options(tmp_path / "em.npy", output, chunk_zyx=(16, 16, 16)),
+            codec.Codec(encoding="jpeg", jpeg_quality=quality),
+        )
+        with volume.open(output) as em:
+            error = em.read().astype(float) - np.load(tmp_path / "em.npy")
+        found[quality] = 10 * np.log10(255**2 / np.mean(error**2))
+    assert 30 < found[30] < found[None] - 2
+    assert 40 < found[None] < 70
 
 
 def test_clahe(slices, tmp_path):
@@ -151,10 +193,16 @@ def test_clahe_of_nan_names_the_section(tmp_path):
 
 def test_an_output_that_exists_is_left_alone(slices, tmp_path):
     output = f"{tmp_path}/em.zarr"
-    ingest.run(options(slices, output))
+    assert not ingest.run(options(slices, output)).was_there
     Image.fromarray(VOXELS[1]).save(slices / "s0.png")
-    with pytest.raises(FileExistsError, match=r"em\.zarr: exists already"):
-        ingest.run(options(slices, output))
+    again = ingest.run(options(slices, output))
+    assert again.was_there
+    assert again.info.domain.size == VOXELS.shape
+    message = r"em\.zarr: exists already, made with other options \(clahe: F"
+    with pytest.raises(FileExistsError, match=message):
+        ingest.run(options(slices, output, clahe=True))
+    with pytest.raises(FileExistsError, match="encoding: auto, now raw"):
+        ingest.run(options(slices, output), codec.Codec(encoding="raw"))
     # It is the first thing to look at: headers of many slices take time.
     with pytest.raises(FileExistsError, match=r"em\.zarr: exists already"):
         ingest.run(options("nothing.h5:raw", output))
@@ -174,6 +222,22 @@ def test_mistakes_are_found_before_anything_is_written(slices, tmp_path):
         ingest.run(options(slices, f"{tmp_path}/out/em.tif"))
     with pytest.raises(ValueError, match="3 positive lengths"):
         ingest.run(options(slices, output, voxel_size_nm=(0.0, 1.0, 1.0)))
+    for asked, message in (
+        ({"bounding_box": "x 3"}, "bounding box"),
+        (
+            {"bounding_box": "start { x:50 } size { x:9 y:9 z:9 }"},
+            "does not meet the volume",
+        ),
+        ({"kind": "segmentation", "clahe": True}, "these are labels"),
+        ({"num_scales": 0}, "num_scales: expected at least 1"),
+        ({"chunk_zyx": (0, 4, 4)}, "chunk_zyx: expected at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ingest.run(options(slices, output, **asked))
+    with pytest.raises(ValueError, match=r"em\.zarr: encoding jpeg: not one"):
+        ingest.run(options(slices, output), codec.Codec(encoding="jpeg"))
+    with pytest.raises(ValueError, match="one scale, found 3"):
+        ingest.run(options(slices, f"{tmp_path}/out/a.h5:raw", num_scales=3))
     Image.fromarray(VOXELS[0, 1:]).save(slices / "s9.png")
     with pytest.raises(ValueError, match=r"s9\.png: found \(39, 50\) pixels"):
         ingest.run(options(slices, output))
@@ -188,6 +252,36 @@ def test_a_damaged_slice_leaves_no_half_volume(output, slices, tmp_path):
     assert os.listdir(tmp_path / "out") == []
 
 
+def test_a_damaged_slice_can_be_mended(slices, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**11)
+    whole = (slices / "s10.png").read_bytes()
+    os.truncate(slices / "s10.png", 500)
+    output = f"precomputed://{tmp_path}/em"
+    with pytest.raises(OSError, match=r"s10\.png"):
+        ingest.run(options(slices, output))
+    assert re.fullmatch(
+        r"warning: \d+ blocks of precomputed://.*/em are written and kept; "
+        r"run the same command again to go on\.\n",
+        capsys.readouterr().err,
+    )
+    with pytest.raises(FileExistsError, match="unfinished copy with other"):
+        ingest.run(options(slices, output, clahe=True))
+    (slices / "s10.png").write_bytes(whole)
+    assert not ingest.run(options(slices, output)).was_there
+    with volume.open(output) as found:
+        np.testing.assert_array_equal(found.read(), VOXELS)
+
+
+def test_between_buckets(slices, tmp_path, gcs_server, gcs_bucket):
+    first = f"zarr://gs://{gcs_bucket}/first"
+    second = f"precomputed://gs://{gcs_bucket}/second"
+    ingest.run(options(slices, first))
+    ingest.run(options(first, second, voxel_size_nm=None))
+    with volume.open(second) as found:
+        np.testing.assert_array_equal(found.read(), VOXELS)
+        assert found.voxel_size_nm == (40.0, 8.0, 4.0)
+
+
 COMMAND = [sys.executable, "-m", "ffn_tf.ingest"]
 
 
@@ -199,6 +293,8 @@ def test_command_line(slices, tmp_path):
         f"--output={output}",
         "--voxel_size_nm=40,8,4",
         "--clahe",
+        "--encoding=jpeg",
+        "--jpeg_quality=80",
     ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert ran.returncode == 0, ran.stderr
@@ -208,11 +304,20 @@ def test_command_line(slices, tmp_path):
     assert len(ran.stdout.splitlines()) == 1
     with volume.open(output) as found:
         assert found.voxel_size_nm == (40.0, 8.0, 4.0)
+        assert found.attributes["options"]["jpeg_quality"] == 80
     again = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert again.returncode == 1
-    assert again.stderr == (
-        f"error: {output}: exists already, and nothing is overwritten; delete "
-        f"it or name another output.\n"
+    assert again.returncode == 0
+    assert again.stdout.startswith(
+        f"Wrote nothing: {output} is complete, made with the same options "
+        f"before. Next: python -m ffn_tf.run_inference --image={output} "
+    )
+    command.append("--noclahe")
+    other = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert other.returncode == 1
+    assert other.stderr == (
+        f"error: {output}: exists already, made with other options (clahe: "
+        f"True, now False), and nothing is overwritten; delete it or name "
+        f"another output.\n"
     )
 
 
@@ -236,9 +341,16 @@ def test_killed_it_leaves_no_half_volume(tmp_path):
     assert os.listdir(tmp_path / "out")
     with pytest.raises(FileNotFoundError):
         volume.open(output)
-    ingest.run(options(tmp_path / "em.npy", output, chunk_zyx=(64, 64, 64)))
+    made = ingest.Options(
+        input=f"{tmp_path}/em.npy",
+        output=output,
+        voxel_size_nm=(1.0, 1.0, 1.0),
+        clahe=True,
+    )
+    ingest.run(made)
     with volume.open(output) as found:
         assert found.domain.size == (64, 512, 512)
+    assert not list(tmp_path.rglob("*partial*"))
 
 
 def test_real_volume(tmp_path):

@@ -280,9 +280,12 @@ class Unfinished:
 
     def is_alone(self) -> bool:
         """Whether the folder of this machine holds nothing but notes."""
-        if self.is_file or self.final.place.is_remote:
+        where = self.final
+        if self.is_file or where.place.is_remote:
             return False
-        return os.listdir(self.final.path) == [_PARTIAL]
+        return os.path.isdir(where.path) and (
+            os.listdir(where.path) == [_PARTIAL]
+        )
 
 
 def _notes(final: Address) -> Place:

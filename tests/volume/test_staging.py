@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
+from ffn_tf.volume import place, staging
+from ffn_tf.volume.formats import codec
 
 INFO = volume.VolumeInfo(
     volume.Box((1, 2, 3), (6, 9, 12)),
@@ -183,3 +185,129 @@ def test_a_tiny_tmpfs(tmp_path):
     assert len(lines) == 2 * len(ADDRESSES), ran.stdout
     for line in lines[::2]:
         assert "No space left" in line or "written" in line, line
+
+
+# -----------------------------------------------------------------------------
+# In several goes
+# -----------------------------------------------------------------------------
+
+
+@every_format
+def test_unfinished_until_it_is_published(address, tmp_path):
+    address = address.format(tmp_path)
+    staging.Unfinished(address).create(INFO, {"a": 1})
+    half = (
+        volume.Box((1, 2, 3), (3, 9, 12)),
+        volume.Box((3, 2, 3), INFO.domain.end),
+    )
+    for box in half:  # Each by an object of its own, as processes have it.
+        (target,) = staging.Unfinished(address).scales()
+        target.write(box, VOXELS[box.relative_to(INFO.domain.start).slices])
+        np.testing.assert_array_equal(
+            target.read(box), VOXELS[box.relative_to(INFO.domain.start).slices]
+        )
+        with pytest.raises(FileNotFoundError):
+            volume.open(address)
+    unfinished = staging.Unfinished(address)
+    unfinished.notes.write("who", b"me")
+    unfinished.publish()
+    with volume.open(address) as found:
+        assert found.info == INFO
+        assert found.attributes == {"a": 1}
+        np.testing.assert_array_equal(found.read(), VOXELS)
+    assert not list(tmp_path.rglob("*partial*"))
+
+
+@pytest.mark.parametrize("address", ADDRESSES[2:5])
+def test_scales_and_codec(address, tmp_path):
+    address = address.format(tmp_path)
+    unfinished = staging.Unfinished(address)
+    unfinished.create(INFO, None, codec.Codec("raw"), num_scales=3)
+    volumes = unfinished.scales()
+    for scale in volumes:
+        scale.write(scale.domain, np.full(scale.domain.size, 3, np.uint8))
+    unfinished.publish()
+    for mip, scale in enumerate(volumes):
+        with volume.open(f"{address}?mip={mip}") as found:
+            assert found.domain == scale.domain
+            assert (found.read() == 3).all()
+    assert len(volumes) == 3
+
+
+@every_format
+def test_what_is_discarded_is_gone(address, tmp_path):
+    address = address.format(tmp_path)
+    unfinished = staging.Unfinished(address)
+    unfinished.create(INFO)
+    unfinished.scales()[0].write(INFO.domain, VOXELS)
+    unfinished.discard()
+    assert os.listdir(tmp_path) == []
+    with pytest.raises(FileNotFoundError):
+        unfinished.scales()
+
+
+@every_format
+def test_two_do_not_begin_at_one_place(address, tmp_path):
+    address = address.format(tmp_path)
+    staging.Unfinished(address).create(INFO)
+    with pytest.raises(FileExistsError, match="exists already"):
+        staging.Unfinished(address).create(INFO)
+
+
+@every_format
+def test_who_was_faster_is_not_overwritten(address, tmp_path):
+    address = address.format(tmp_path)
+    unfinished = staging.Unfinished(address)
+    unfinished.create(INFO)
+    unfinished.scales()[0].write(INFO.domain, VOXELS)
+    if not unfinished.is_file:
+        # A folder of this machine is refused at once; here it is not asked.
+        name = next(
+            name
+            for name in place.METADATA_FILES
+            if unfinished._waiting.place.read(name)
+        )
+        unfinished.final.place.write(name, b"of somebody")
+    else:
+        with volume.create(address, INFO) as other:
+            other.write(INFO.domain, VOXELS + np.uint8(1))
+    with pytest.raises(FileExistsError, match="nothing is overwritten"):
+        unfinished.publish()
+    if unfinished.is_file:
+        with volume.open(address) as found:
+            np.testing.assert_array_equal(found.read(), VOXELS + np.uint8(1))
+
+
+def test_a_bucket(gcs_server, gcs_bucket):
+    address = f"zarr3://gs://{gcs_bucket}/em"
+    with volume.staged(address, INFO, attributes={"a": 1}) as filling:
+        filling.write(INFO.domain, VOXELS)
+        with pytest.raises(FileNotFoundError):
+            volume.open(address)
+    with volume.open(address) as found:
+        assert found.info == INFO
+        assert found.attributes == {"a": 1}
+        np.testing.assert_array_equal(found.read(), VOXELS)
+    assert not [n for n in gcs_server.names(gcs_bucket) if "partial" in n]
+    with pytest.raises(FileExistsError, match="exists already"):
+        with volume.staged(address, INFO):
+            pytest.fail("must not begin")
+
+
+def test_an_exception_leaves_no_volume_in_a_bucket(gcs_server, gcs_bucket):
+    address = f"precomputed://gs://{gcs_bucket}/em"
+    with pytest.raises(KeyError):
+        with volume.staged(address, INFO) as filling:
+            filling.write(INFO.domain, VOXELS)
+            raise KeyError("stop")
+    with pytest.raises(FileNotFoundError):
+        volume.open(address)
+    assert not [n for n in gcs_server.names(gcs_bucket) if "partial" in n]
+
+
+def test_names_in(tmp_path):
+    where = place.Place(str(tmp_path))
+    assert staging.names_in(where, "done") == set()
+    for name in ("done/1", "done/2_-3", "done.txt", "donee/4", "a/done/5"):
+        where.write(name, b"")
+    assert staging.names_in(where, "done") == {"1", "2_-3"}

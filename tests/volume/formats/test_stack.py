@@ -131,6 +131,32 @@ def test_a_truncated_tiff_loses_no_page_silently(compression, tmp_path):
     assert refused >= 26
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"compression": "zlib"}, {"bigtiff": True}, {"imagej": True}],
+    ids=str,
+)
+def test_a_tail_of_zeros_loses_no_page_silently(options, tmp_path):
+    """What a copy leaves that took its room first and was broken off."""
+    path = tmp_path / "em.tif"
+    noise = np.random.default_rng(0).integers(0, 255, (12, 40, 50), np.uint8)
+    tifffile.imwrite(path, noise, photometric="minisblack", **options)
+    whole = path.read_bytes()
+    sizes = np.linspace(0, len(whole) - 1, 29).astype(int).tolist()
+    refused = 0
+    for size in [*sizes, 20, 50, 200]:
+        path.write_bytes(whole[:size] + bytes(len(whole) - size))
+        try:
+            with volume.open(str(path)) as stack:
+                voxels = stack.read()
+        except OSError as error:
+            assert "em.tif" in str(error)
+            refused += 1
+        else:  # Nothing that matters was cut off.
+            np.testing.assert_array_equal(voxels, noise)
+    assert refused >= 29
+
+
 def test_a_section_of_another_size_or_dtype(folder):
     path = name_of(folder, 11)
     save(path, VOXELS[0, :, :-1])
@@ -211,6 +237,22 @@ def test_a_damaged_section_is_named_when_it_is_read(folder):
         with volume.open(str(folder)) as stack:
             stack.read(Box((4, 0, 0), (6, 7, 9)))
             stack.read()
+
+
+def test_a_flipped_bit_of_a_png_is_noticed(tmp_path):
+    """Decoding alone does not look at the checksums."""
+    path = tmp_path / "a.png"
+    noise = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
+    save(path, noise)
+    whole = path.read_bytes()
+    at = whole.index(b"IDAT") + 4
+    for offset in (at + 300, at + 1000, at + 1900):
+        data = bytearray(whole)
+        data[offset] ^= 4
+        path.write_bytes(data)
+        with volume.open(str(tmp_path)) as stack:
+            with pytest.raises(OSError, match=r"a\.png: not a whole PNG"):
+                stack.read()
 
 
 def test_read_only_and_missing(folder):
