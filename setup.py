@@ -55,6 +55,7 @@ setuptools.setup(
             "hypothesis>=6",
             "moto[s3,server]>=5.2",
             "mypy>=1.15",
+            "neuroglancer>=2.41",
             "pytest>=8",
             "pytest-timeout>=2",
             "pytest-xdist>=3",

@@ -5,7 +5,8 @@
     python -m ffn_tf.info 'precomputed://gs://h01-release/data/20210601/c3'
 
 Any address of docs/formats.md; a dataset file without `#name` lists what it
-describes. `--json` prints one JSON object instead.
+describes, with the name of a resource it says what that is. `--json` prints one
+JSON object instead.
 """
 
 from __future__ import annotations
@@ -105,8 +106,13 @@ def run(address: str) -> dict[str, Any]:
     Raises:
       ValueError, OSError: as volume.open and dataset.load.
     """
-    if address.lower().endswith((".yaml", ".yml")):
-        return describe_dataset(dataset_lib.load(address))
+    path, _, name = address.partition("#")
+    if path.lower().endswith((".yaml", ".yml")):
+        described = dataset_lib.load(path)
+        if not name:
+            return describe_dataset(described)
+        if name in described.resources:
+            return dataclasses.asdict(described.resources[name])
     with volume.open(address) as opened:
         return describe(opened)
 

@@ -6,13 +6,15 @@
         --volumes=em,c3 --query=mip=1
 
 Of each volume of a dataset: what it is, some chunks by each way of reading
-(TensorStore, CloudVolume, gcsfs; docs/formats.md), the named regions,
-statistics, and whether what is wrong is refused. Prints a table, and writes
+(TensorStore, CloudVolume, gcsfs; docs/formats.md), the same from the cache, the
+named regions, statistics, and whether what is wrong is refused; of each
+resource, whether it is there. Prints a table, and writes
 
-    report.json   every check, with method, milliseconds, MB/s, memory
+    report.json   every check, with method, milliseconds, MB/s, memory, hits
     slice.png     a section of the first image that was read
 
-Ends with exit code 1 if a check has failed.
+Ends with exit code 1 if a check has failed. docs/h01.md says what it is on the
+release of H01.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Options:
         "out/verify_access", help="folder of report.json and slice.png"
     )
     volumes: tuple[str, ...] = program.option(
-        (), help="names of volumes; by default all of the dataset"
+        (),
+        help="names of volumes; by default all of the dataset, and its "
+        "resources",
     )
     query: str = program.option(
         "",
@@ -74,6 +78,10 @@ def run(options: Options) -> list[verification.Check]:
             found.append(check)
         if section is None and verified.slice is not None:
             section = grey(verified.slice)
+    for name, item in described.resources.items():
+        if not options.volumes:
+            found.append(verification.resource(name, item.address))
+            print(as_line(found[-1]), flush=True)
     _write(options, described, found, section)
     return found
 
@@ -121,14 +129,16 @@ def grey(section: np.ndarray) -> np.ndarray:
 
 
 def as_line(check: verification.Check) -> str:
-    """One line of the table."""
+    """One line of the table; what failed may say more below it."""
     mark = {True: "ok", False: "FAILED", None: "-"}[check.passed]
     rate = f"{check.rate:.1f}" if check.megabytes else ""
-    return (
-        f"{check.volume:<16}{check.name:<24}{check.method:<13}{mark:<7}"
+    first, *more = check.detail.splitlines() or [""]
+    line = (
+        f"{check.volume:<22} {check.name:<22} {check.method:<12} {mark:<6} "
         f"{check.milliseconds:>9.1f} ms {rate:>8}"
-        f"{' MB/s' if rate else '     '}  {check.detail.splitlines()[0]}"
+        f"{' MB/s' if rate else '     '}  {first}"
     )
+    return "\n    ".join([line, *more])
 
 
 def _write(
@@ -164,6 +174,9 @@ def main(argv: list[str]) -> None:
     options = program.from_flags(Options)
     checks = run(options)
     failed = [check for check in checks if check.passed is False]
+    for check in failed:
+        named = " ".join(filter(None, (check.volume, check.name, check.method)))
+        print(f"failed: {named}", file=sys.stderr)
     left_out = sum(check.passed is None for check in checks)
     print(
         f"{len(checks) - len(failed) - left_out} passed, {len(failed)} failed, "

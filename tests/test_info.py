@@ -41,11 +41,16 @@ def test_a_dataset_file(tmp_path):
     path.write_text(
         "name: tiny\nvolumes: {em: {address: em.npy, note: grey}}\n"
         "regions: {all: {start_zyx: [0, 0, 0], size_zyx: [1000, 10, 200]}}\n"
+        "resources: {swc: {address: a.zip, kind: SWC, note: few}}\n"
         "known_issues: [{volume: em, note: dark}]\n"
     )
     found = info.run(str(path))
     assert found["volumes"]["em"] == {"address": "em.npy", "note": "grey"}
     assert found["regions"]["all"]["gigabytes_uint8"] == 0.002
+    told = {"address": "a.zip", "kind": "SWC", "note": "few"}
+    assert info.run(f"{path}#swc") == told
+    with pytest.raises(ValueError, match="unknown volume 'swx'"):
+        info.run(f"{path}#swx")
     text = info.as_text(found)
     assert "known_issues         em: dark" in text
     assert "  all\n" in text and "licence" not in text

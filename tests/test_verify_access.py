@@ -9,6 +9,7 @@ from PIL import Image
 import pytest
 
 from ffn_tf import verify_access, volume
+from ffn_tf.volume import verification
 
 Box = volume.Box
 VOXELS = np.arange(20 * 30 * 40, dtype=np.uint32).reshape(20, 30, 40)
@@ -21,6 +22,8 @@ volumes:
 regions:
   corner: {{start_zyx: [0, 0, 0], size_zyx: [5, 8, 9]}}
   outside: {{start_zyx: [90, 0, 0], size_zyx: [5, 8, 9]}}
+resources:
+  paper: {{address: "https://example.org", kind: text}}
 known_issues:
   - {{volume: em, note: it is small}}
 """
@@ -61,12 +64,22 @@ def test_what_is_there_passes_and_what_is_gone_fails(dataset):
         "statistics",
         "robustness",
         "robustness",
+        "robustness",
     ]
     by_name = {(check.volume, check.name): check for check in checks}
+    assert by_name["paper", "resource"].passed is None
     corner = by_name["ids", "region corner"]
     assert corner.megabytes == pytest.approx(5 * 8 * 9 * 4 / 1e6)
     assert by_name["ids", "statistics"].detail == "360 ids, 0.3 % zero"
     assert by_name["em", "info"].method == "tensorstore"
+    assert by_name["em", "again"].hit_rate == 1.0
+    assert by_name["ids", "again"].hit_rate is None
+    refused = [c.detail for c in checks if c.name == "robustness"]
+    assert refused[:3] == [
+        "a box outside is refused: ValueError",
+        "a scale is refused: ValueError",
+        "a channel is refused: ValueError",
+    ]
 
 
 def test_ways_of_reading_are_compared(dataset):
@@ -95,7 +108,58 @@ def test_voxels_that_differ_fail(dataset, monkeypatch):
     checks = verify_access.run(options(dataset, volumes=("em",)))
     (failed,) = [check for check in checks if check.passed is False]
     assert failed.method == "cloudvolume"
-    assert "differs from the first by up to" in failed.detail
+    # All of the first of the chunks.
+    assert "210 voxels differ from the first by up to" in failed.detail
+
+
+def test_ids_that_differ_by_one_of_many_bits_differ():
+    ids = [np.array([2**63 + 1, 5], np.uint64)]
+    others = [np.array([2**63, 5], np.uint64)]
+    assert verification._difference(ids, ids) == ""
+    assert "1 voxels differ" in verification._difference(ids, others)
+
+
+def test_an_image_of_one_grey_level_fails(dataset):
+    box = Box.from_shape(VOXELS.shape)
+    with volume.open(f"precomputed://{dataset.parent}/em", mode="r+") as em:
+        em.write(box, np.zeros(box.size, np.uint8))
+    checks = verify_access.run(options(dataset, volumes=("em",)))
+    (failed,) = [check for check in checks if check.passed is False]
+    assert failed.name == "statistics"
+    assert failed.detail == "0 to 0, mean 0.0, std 0.0, 100.0 % zero"
+
+
+def test_statistics_of_what_comes_in_parts():
+    voxels = np.random.default_rng(0).normal(7, 3, (5, 6, 7)).astype("f4")
+    voxels[0] = 0
+    seen = verification._Seen()
+    for part in voxels:
+        seen.add(part, "image")
+    expected = (
+        f"{voxels.min():g} to {voxels.max():g}, mean {voxels.mean():.1f}, "
+        f"std {voxels.std():.1f}, 20.0 % zero"
+    )
+    assert seen.said("image") == expected
+
+
+def test_a_region_is_read_from_its_corner_and_in_whole_chunks():
+    box = Box((5, 100, 200), (105, 1100, 1200))
+    part = verification.first_corner(box, (16, 64, 32), 10**6)
+    assert part == Box.from_size(box.start, (64, 64, 96))
+    # A chunk at least, and no more than there is.
+    part = verification.first_corner(box, (16, 64, 32), 5)
+    assert part.size == (64, 64, 32)
+    part = verification.first_corner(box, (128, 2048, 32), 10**9)
+    assert part.size == (100, 1000, 1000)
+
+
+def test_the_section_in_the_middle_of_tiles():
+    voxels = np.arange(7 * 5 * 6).reshape(7, 5, 6)
+    box = Box.from_size((3, 10, 20), voxels.shape)
+    tiles = list(volume.grid.tile(box, (2, 3, 4)))
+    found = [voxels[tile.relative_to(box.start).slices] for tile in tiles]
+    section = verification.middle_section(box, tiles, found)
+    np.testing.assert_array_equal(section, voxels[3])
 
 
 def test_the_report_and_the_picture(dataset):
@@ -131,5 +195,8 @@ def test_the_command_line_says_with_its_status_whether_all_passed(dataset):
 
     good, bad = status("ids"), status("ids,gone")
     assert (good.returncode, bad.returncode) == (0, 1)
-    assert "7 passed, 0 failed, 0 left out." in good.stdout
-    assert "gone            info" in bad.stdout and "FAILED" in bad.stdout
+    assert "8 passed, 0 failed, 0 left out." in good.stdout
+    assert "FAILED" not in good.stdout
+    (line,) = [line for line in bad.stdout.splitlines() if "FAILED" in line]
+    assert line.split()[:3] == ["gone", "info", "FAILED"]
+    assert "failed: gone info" in bad.stderr

@@ -5,11 +5,17 @@ Of each volume, in this order:
     info        it opens; what it is, who reads it
     chunks      some chunks, by each method (access.py): milliseconds each,
                 MB/s, and whether all methods give the same voxels
-    again       the same chunks once more, from the memory cache
-    regions     the named regions of the dataset, or the middle
-    statistics  of the voxels that were read
-    robustness  what is wrong is refused: a box outside, a scale and a
-                neighbour that do not exist
+    again       the same chunks once more, from the memory cache; hit rate
+    regions     the named regions of the dataset, or the middle: their first
+                corner, in whole chunks
+    statistics  of the voxels that were read; an image of one grey level fails,
+                as chunks that are missing may read as zeros
+    robustness  what is wrong is refused: a box outside, a scale and a channel
+                that do not exist
+    reading     what the volume says of its reading (the disk cache, damaged
+                chunks), if it says anything
+
+and of each resource of gs:// that something is there.
 
 A check passes, fails, or is left out with a reason (a method that does not
 read such volumes). MB are 10^6 bytes of voxels, not of what was sent.
@@ -19,15 +25,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
-import resource
+import itertools
+import math
+import resource as process
 import time
+from typing import Any
 
 import numpy as np
+import tensorstore as ts
 
 from ffn_tf.volume import access, grid, store
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.formats import gcsfs_source
 
 _NUM_CHUNKS = 4
+_EDGE = 64  # Voxels of what is read at a time, and sections of a region.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +55,8 @@ class Check:
       milliseconds: it took.
       megabytes: of voxels read.
       memory_megabytes: most that the process has ever held.
+      hit_rate: share of chunks that were in the memory cache; None if nobody
+        asked it.
     """
 
     volume: str
@@ -53,6 +67,7 @@ class Check:
     milliseconds: float = 0.0
     megabytes: float = 0.0
     memory_megabytes: float = 0.0
+    hit_rate: float | None = None
 
     @property
     def rate(self) -> float:
@@ -66,7 +81,7 @@ class Verification:
     Args:
       name: of the volume in the dataset.
       address: of the volume, without `?access=`.
-      regions: boxes in its voxels, by name.
+      regions: boxes in its voxels, by name; at least one.
       methods: of access.METHODS, to be compared.
       most_megabytes: read of a region.
     """
@@ -94,25 +109,20 @@ class Verification:
             yield self._check("info", False, str(error), start)
             return
         with opened:
-            yield self._check(
-                "info",
-                True,
-                described(opened),
-                start,
-                method=opened.served.method,
-            )
-            boxes = middle_chunks(opened.domain, opened.info.chunk_zyx)
-            yield from self._chunks(opened, boxes)
-            yield self._read("again", opened, boxes)[0]
-            voxels = []
-            for name, box in self._regions(opened).items():
-                check, found = self._read(
-                    name, opened, self._parts(opened, box)
-                )
-                yield check
-                voxels += found
-            yield from self._statistics(voxels, opened.info.kind)
+            detail = described(opened)
+            for method, reason in opened.served.refused:
+                detail += f"; not by {method}: {reason}"
+            method = opened.served.method
+            yield self._check("info", True, detail, start, method)
+            regions = self._regions(opened)
+            chunks = first_chunks(next(iter(regions.values())), opened)
+            yield from self._chunks(opened, chunks)
+            yield self._again(opened, chunks)
+            yield from self._contents(opened, regions)
             yield from self._robustness(opened)
+            start = time.perf_counter()
+            for line in opened.report():
+                yield self._check("reading", True, line, start)
 
     def _check(
         self,
@@ -123,29 +133,21 @@ class Verification:
         method: str = "",
         megabytes: float = 0.0,
     ) -> Check:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        return Check(
-            self._name,
-            name,
-            passed,
-            detail,
-            method,
-            1e3 * (time.perf_counter() - start),
-            megabytes,
-            peak,
+        return _checked(
+            self._name, name, passed, detail, start, method, megabytes
         )
 
     def _read(
         self, name: str, opened: store.Volume, boxes: Sequence[Box]
     ) -> tuple[Check, list[np.ndarray]]:
         start = time.perf_counter()
+        method = opened.served.method
         try:
             found = opened.read_many(boxes)
         except (ValueError, OSError) as error:
-            return self._check(name, False, str(error), start), []
+            return self._check(name, False, str(error), start, method), []
         size = sum(array.nbytes for array in found) / 1e6
         detail = f"{len(boxes)} boxes of {boxes[0].size}"
-        method = opened.served.method
         check = self._check(name, True, detail, start, method, size)
         return check, found
 
@@ -168,54 +170,117 @@ class Verification:
                 check, found = self._read("chunks", other, boxes)
             if expected is None:
                 expected = found or None
-            elif found and (worst := _difference(expected, found)):
-                detail = f"differs from the first by up to {worst:g}"
+            elif found and (detail := _difference(expected, found)):
                 check = dataclasses.replace(check, passed=False, detail=detail)
             yield check
+
+    def _again(self, opened: store.Volume, boxes: Sequence[Box]) -> Check:
+        before = _cache_counts()
+        check, _ = self._read("again", opened, boxes)
+        hits, misses = (a - b for a, b in zip(_cache_counts(), before))
+        if not check.passed or not hits + misses:
+            return check
+        rate = hits / (hits + misses)
+        detail = f"{check.detail}, {100 * rate:.0f} % from memory"
+        return dataclasses.replace(check, detail=detail, hit_rate=rate)
 
     def _asking(self, query: str) -> str:
         mark = "&" if "?" in self._address else "?"
         return f"{self._address}{mark}{query}"
 
-    def _parts(self, opened: store.Volume, box: Box) -> list[Box]:
-        """Boxes of whole chunks from the region's start, not too many."""
-        clipped = box.clipped(opened.domain)
-        chunk = opened.info.chunk_zyx
-        tiles = grid.aligned(clipped, chunk, opened.domain.start, 64)
-        parts: list[Box] = []
-        most = self._most_megabytes * 1e6 / opened.dtype.itemsize
-        for tile in tiles:
-            if parts and sum(p.num_voxels for p in [*parts, tile]) > most:
-                break
-            parts.append(tile)
-        return parts
-
-    def _statistics(
-        self, voxels: Sequence[np.ndarray], kind: str | None
+    def _contents(
+        self, opened: store.Volume, regions: Mapping[str, Box]
     ) -> Iterator[Check]:
-        if not voxels:
-            return
-        start = time.perf_counter()
-        if self.slice is None and kind == "image":
-            self.slice = voxels[0][len(voxels[0]) // 2]
-        flat = np.concatenate([array.ravel() for array in voxels])
-        yield self._check("statistics", True, statistics(flat, kind), start)
+        """The regions, and what is in them."""
+        kind, seen, seconds = opened.info.kind, _Seen(), 0.0
+        for name, box in regions.items():
+            part, tiles = self._parts(opened, box)
+            check, found = self._read(name, opened, tiles)
+            if part != box:
+                detail = f"{check.detail}, {part} of {box}"
+                check = dataclasses.replace(check, detail=detail)
+            yield check
+            if not found:
+                continue
+            start = time.perf_counter()
+            if self.slice is None and kind == "image":
+                self.slice = middle_section(part, tiles, found)
+            for array in found:
+                seen.add(array, kind)
+            seconds += time.perf_counter() - start
+        if seen.count:
+            start = time.perf_counter() - seconds
+            is_there = kind != "image" or seen.least < seen.most
+            yield self._check("statistics", is_there, seen.said(kind), start)
+
+    def _parts(self, opened: store.Volume, box: Box) -> tuple[Box, list[Box]]:
+        """What is read of a region, and that in boxes of whole chunks."""
+        most = int(self._most_megabytes * 1e6 / opened.dtype.itemsize)
+        chunk, origin = opened.info.chunk_zyx, opened.domain.start
+        part = first_corner(box, chunk, most)
+        return part, list(grid.aligned(part, chunk, origin, _EDGE))
 
     def _robustness(self, opened: store.Volume) -> Iterator[Check]:
-        start = time.perf_counter()
         beyond = Box.from_size(opened.domain.end, (1, 1, 1))
-        for name, wrong in {
+        wrong: dict[str, Callable[[], Any]] = {
             "a box outside": lambda: opened.read(beyond),
             "a scale": lambda: store.open(self._asking("mip=99")),
-        }.items():
+            "a channel": lambda: store.open(self._asking("channel=99")),
+        }
+        for name, tried in wrong.items():
+            start = time.perf_counter()
             try:
-                wrong()
-            except (ValueError, OSError) as error:
-                detail = f"{name} is refused: {type(error).__name__}"
-                yield self._check("robustness", True, detail, start)
+                tried()
+            except ValueError as error:
+                passed, detail = True, f"is refused: {type(error).__name__}"
+            except OSError as error:  # The server fails, which is no answer.
+                passed, detail = False, f"cannot be asked for: {error}"
             else:
-                detail = f"{name} that does not exist was read"
-                yield self._check("robustness", False, detail, start)
+                passed, detail = False, "that does not exist was read"
+            yield self._check("robustness", passed, f"{name} {detail}", start)
+
+
+def _checked(
+    volume: str,
+    name: str,
+    passed: bool | None,
+    detail: str,
+    start: float,
+    method: str = "",
+    megabytes: float = 0.0,
+) -> Check:
+    """A check that began at `start` and ends now."""
+    peak = process.getrusage(process.RUSAGE_SELF).ru_maxrss / 1e3
+    milliseconds = 1e3 * (time.perf_counter() - start)
+    return Check(
+        volume, name, passed, detail, method, milliseconds, megabytes, peak
+    )
+
+
+def resource(name: str, address: str) -> Check:
+    """Whether there is anything at the address of a resource."""
+    start = time.perf_counter()
+    if not address.startswith("gs://"):
+        detail = f"{address}: only gs:// is looked at"
+        return _checked(name, "resource", None, detail, start)
+    try:
+        found = _about(address)
+    except OSError as error:
+        return _checked(name, "resource", False, str(error), start, "gcsfs")
+    detail = f"a {found['type']}"
+    if found["type"] == "file":
+        detail += f" of {found['size']:,} bytes"
+    return _checked(name, "resource", True, detail, start, "gcsfs")
+
+
+def _about(address: str) -> dict[str, Any]:
+    files = gcsfs_source._file_system()
+    try:
+        return files.info(address.removeprefix("gs://"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{address}: nothing is there.") from error
+    except Exception as error:  # Of any of its libraries.
+        raise OSError(f"{address}: cannot be asked: {error!r}.") from error
 
 
 def described(opened: store.Volume) -> str:
@@ -228,42 +293,95 @@ def described(opened: store.Volume) -> str:
     )
 
 
-def middle_chunks(domain: Box, chunk: Sequence[int]) -> list[Box]:
-    """Some neighbouring chunks in the middle of a volume, whole."""
-    middle = [
-        s + n // 2 // c * c for s, n, c in zip(domain.start, domain.size, chunk)
-    ]
-    boxes = [
-        Box.from_size((middle[0], middle[1], middle[2] + i * chunk[2]), chunk)
-        for i in range(_NUM_CHUNKS)
-    ]
-    clipped = [box.clipped(domain) for box in boxes]
-    return [box for box in clipped if not box.is_empty]
+def first_chunks(box: Box, opened: store.Volume) -> list[Box]:
+    """Some whole chunks of a volume, from where a box begins."""
+    chunk, domain = opened.info.chunk_zyx, opened.domain
+    whole = box.aligned(chunk, domain.start)
+    first = itertools.islice(grid.tile(whole, chunk), _NUM_CHUNKS)
+    return [tile.clipped(domain) for tile in first]
 
 
-def statistics(voxels: np.ndarray, kind: str | None) -> str:
-    """One line about voxels [n]: grey levels, or ids."""
-    zeros = 1 - np.count_nonzero(voxels) / voxels.size
-    if kind == "segmentation":
-        ids = len(np.unique(voxels))
-        return f"{ids} ids, {100 * zeros:.1f} % zero"
-    values = voxels.astype(np.float64)
-    return (
-        f"{values.min():g} to {values.max():g}, mean {values.mean():.1f}, "
-        f"std {values.std():.1f}, {100 * zeros:.1f} % zero"
-    )
+def first_corner(box: Box, chunk: Sequence[int], most_voxels: int) -> Box:
+    """At most so many voxels of a box, but a chunk at least, from its start.
+
+    It is about square, as that gives the best picture.
+    """
+    deep = min(box.size[0], max(_EDGE, chunk[0]))
+    edge = math.isqrt(most_voxels // deep)
+    high, wide = (max(edge // c * c, c) for c in chunk[1:])
+    return Box.from_size(box.start, (deep, high, wide)).clipped(box)
+
+
+def middle_section(
+    box: Box, tiles: Sequence[Box], voxels: Sequence[np.ndarray]
+) -> np.ndarray:
+    """The section [y, x] in the middle of a box that was read in tiles."""
+    middle = box.start[0] + box.size[0] // 2
+    section = np.zeros(box.size[1:], voxels[0].dtype)
+    for tile, found in zip(tiles, voxels):
+        if tile.start[0] <= middle < tile.end[0]:
+            _, y, x = tile.relative_to(box.start).slices
+            section[y, x] = found[middle - tile.start[0]]
+    return section
+
+
+class _Seen:
+    """Counts what voxels there are, some at a time."""
+
+    def __init__(self) -> None:
+        self.count = self.zeros = 0
+        self.least, self.most = math.inf, -math.inf
+        self._sum = self._squares = 0.0
+        self._ids: set[int] = set()
+
+    def add(self, voxels: np.ndarray, kind: str | None) -> None:
+        """`voxels` of any shape; of a segmentation its ids count."""
+        self.count += voxels.size
+        self.zeros += voxels.size - np.count_nonzero(voxels)
+        if kind == "segmentation":
+            self._ids.update(np.unique(voxels).tolist())
+            return
+        values = voxels.astype(np.float64)
+        self.least = min(self.least, float(values.min()))
+        self.most = max(self.most, float(values.max()))
+        self._sum += float(values.sum())
+        self._squares += float(np.square(values).sum())
+
+    def said(self, kind: str | None) -> str:
+        """One line: grey levels, or ids."""
+        zero = f"{100 * self.zeros / self.count:.1f} % zero"
+        if kind == "segmentation":
+            return f"{len(self._ids)} ids, {zero}"
+        mean = self._sum / self.count
+        std = math.sqrt(max(self._squares / self.count - mean**2, 0.0))
+        return (
+            f"{self.least:g} to {self.most:g}, mean {mean:.1f}, "
+            f"std {std:.1f}, {zero}"
+        )
+
+
+def _cache_counts() -> tuple[int, int]:
+    """Hits and misses of TensorStore's memory cache in this process."""
+    prefix = "/tensorstore/cache/"
+    counts = {
+        metric["name"].removeprefix(prefix): metric["values"][0]["value"]
+        for metric in ts.experimental_collect_matching_metrics(prefix)
+    }
+    return counts.get("hit_count", 0), counts.get("miss_count", 0)
 
 
 def _difference(
     expected: Sequence[np.ndarray], found: Sequence[np.ndarray]
-) -> float:
-    """The largest difference between voxels; 0 if all are equal."""
-    return max(
-        float(np.abs(np.subtract(a, b, dtype=np.float64)).max())
-        if not np.array_equal(a, b)
-        else 0.0
-        for a, b in zip(expected, found, strict=True)
-    )
+) -> str:
+    """How voxels differ from those of the first; empty if they do not."""
+    number, worst = 0, 0.0
+    for a, b in zip(expected, found, strict=True):
+        number += np.count_nonzero(a != b)
+        by = np.abs(np.subtract(a, b, dtype=np.float64))
+        worst = max(worst, float(by.max()))
+    if not number:
+        return ""
+    return f"{number} voxels differ from the first by up to {worst:g}"
 
 
 METHODS = tuple(access.METHODS)
