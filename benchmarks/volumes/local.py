@@ -7,18 +7,20 @@ its 2 GB, CloudVolume with an LRU of 1 GB, h5py with a cache of 1 GB. Files are
 in the system's memory all the time, so "disk" is what a fast one gives.
 
 The limits of the machine: reading the same chunks as whole files, and copying
-the boxes out of an array in memory.
+the boxes out of an array in memory. At last one large box, where nobody can be
+ten times as fast.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+import functools
 
 import numpy as np
 
 from ffn_tf import volume
 from volumes import cloud, cutouts, table, turns
-from volumes.workplace import Workplace
+from volumes.workplace import CHUNK, Workplace
 
 _OURS, _GZIP = "ours", "ours, of zarr with the same gzip"
 _H5PY, _H5PY_TUNED = "h5py, gzip", "h5py, gzip, cache of 1 GB"
@@ -33,6 +35,7 @@ def run(place: Workplace) -> dict[str, float | None]:
     if not place.quick:
         _cold(place, 49)
         _warm(place, 49)
+        _large_box(place)
     cold_best = turns.fastest(cold, list(_SLOW))
     warm_best = turns.fastest(warm, list(_SLOW[1:]))
     return {
@@ -42,14 +45,14 @@ def run(place: Workplace) -> dict[str, float | None]:
     }
 
 
-def _cloud_sides(
-    prepared: Callable[[int, int], turns.Work], count: int
-) -> dict[str, turns.Side]:
+def _cloud_works(
+    prepared: Callable[[int, int], turns.Work],
+) -> dict[str, Callable[[], turns.Work]]:
     """prepared(lru_bytes, threads)"""
     lru = cloud.LRU_BYTES
     settings = dict(zip(_SLOW, ((0, 1), (lru, 1), (lru, 2))))
     return {
-        name: turns.Side(lambda how=how: prepared(*how), count)  # type: ignore[misc]
+        name: functools.partial(prepared, *how)
         for name, how in settings.items()
     }
 
@@ -69,21 +72,34 @@ def _cold(place: Workplace, edge: int) -> dict[str, turns.Times]:
     def here(scheme: str, name: str) -> str:
         return f"{scheme}://{place.folder / place.anew(name)}"
 
-    return _shown(
-        {
-            _OURS: turns.Side(
-                lambda: cutouts.ours(here("precomputed", place.em), boxes),
-                count,
-            ),
-            _GZIP: turns.Side(
-                lambda: cutouts.ours(here("zarr", place.gzipped), boxes), count
-            ),
-            **_cloud_sides(cloudvolume, count),
-            _H5PY: turns.Side(lambda: cutouts.in_h5(place.h5, boxes), count),
-            _FILES: turns.Side(lambda: cutouts.files(place, boxes), count),
-        },
-        place,
-    )
+    works = {
+        _OURS: lambda: cutouts.ours(here("precomputed", place.em), boxes),
+        _GZIP: lambda: cutouts.ours(here("zarr", place.gzipped), boxes),
+        **_cloud_works(cloudvolume),
+        _H5PY: lambda: cutouts.in_h5(place.h5, boxes),
+        _FILES: lambda: cutouts.files(place, boxes),
+    }
+    return _shown(works, count, place)
+
+
+def _large_box(place: Workplace) -> None:
+    """Printed only."""
+    box = volume.Box.from_size((CHUNK,) * 3, place.edge // 2)
+    table.heading(f"One box of {place.edge // 2}^3, from local files: MB/s")
+
+    def path() -> str:
+        return str(place.folder / place.anew(place.em))
+
+    def cloudvolume(lru_bytes: int, threads: int) -> turns.Work:
+        return _of_cloud(f"file://{path()}", [box], lru_bytes, threads)
+
+    works = {
+        _OURS: lambda: cutouts.ours(f"precomputed://{path()}", [box]),
+        _SLOW[0]: lambda: cloudvolume(0, 1),
+        _H5PY: lambda: cutouts.in_h5(place.h5, [box]),
+        _MEMORY: lambda: cutouts.in_memory(place.voxels, [box]),
+    }
+    _shown(works, box.num_voxels / 1e6, place, "MB/s")
 
 
 def _of_cloud(
@@ -100,41 +116,39 @@ def _warm(place: Workplace, edge: int) -> dict[str, turns.Times]:
         f"Cutouts of {edge}^3 from local files, all cached: {_CACHED_EDGE}^3 "
         f"voxels of them"
     )
-    count, fewer = place.pick(2000, 500), place.pick(500, 100)
+    count = place.pick(1000, 200)
     boxes = place.boxes(edge, count, _CACHED_EDGE)
-    some = place.boxes(edge, fewer, _CACHED_EDGE)
     path = place.folder / place.anew(place.em)
     region = volume.Box.from_shape((_CACHED_EDGE,) * 3)
     voxels = np.ascontiguousarray(place.voxels[region.slices])
     mine = cutouts.ours(f"precomputed://{path}", boxes)
-    tuned = cutouts.in_h5(place.h5, some, **_TUNED)
+    tuned = cutouts.in_h5(place.h5, boxes, **_TUNED)
 
     def cloudvolume(lru_bytes: int, threads: int) -> turns.Work:
         return cutouts.warmed(
-            _of_cloud(f"file://{path}", some, lru_bytes, threads)
+            _of_cloud(f"file://{path}", boxes, lru_bytes, threads)
         )
 
-    cloud_sides = _cloud_sides(cloudvolume, fewer)
-    del cloud_sides[_SLOW[0]]
-    return _shown(
-        {
-            _OURS: turns.Side(lambda: cutouts.warmed(mine), count),
-            **cloud_sides,
-            _H5PY_TUNED: turns.Side(lambda: cutouts.warmed(tuned), fewer),
-            _MEMORY: turns.Side(
-                lambda: cutouts.in_memory(voxels, boxes), count
-            ),
-        },
-        place,
-    )
+    works = {
+        _OURS: lambda: cutouts.warmed(mine),
+        **_cloud_works(cloudvolume),
+        _H5PY_TUNED: lambda: cutouts.warmed(tuned),
+        _MEMORY: lambda: cutouts.in_memory(voxels, boxes),
+    }
+    del works[_SLOW[0]]
+    return _shown(works, count, place)
 
 
 def _shown(
-    sides: dict[str, turns.Side], place: Workplace
+    works: dict[str, Callable[[], turns.Work]],
+    count: float,
+    place: Workplace,
+    unit: str = "cutouts/s",
 ) -> dict[str, turns.Times]:
+    sides = {name: turns.Side(work, count) for name, work in works.items()}
     times = turns.taken(sides, place.pick(9, 3))
     mine = times[_OURS].rate
     for name, side in times.items():
         note = f"ours is {mine / side.rate:.2g}x" if name != _OURS else ""
-        table.rate(name, side.rate, "cutouts/s", note)
+        table.rate(name, side.rate, unit, note)
     return times

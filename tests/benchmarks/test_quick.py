@@ -37,3 +37,16 @@ def test_bench_segment(fib25, tmp_path):
     assert found["segment_speedup"] > 0
     assert 0 < found["host_share"] < 0.5
     assert abs(found["voi_delta"]) < 0.5
+
+
+@pytest.mark.slow
+def test_bench_volumes(fib25, tmp_path):
+    found = last_line("bench_volumes.py", tmp_path)
+    assert len(found) == 18
+    missing = {key for key, value in found.items() if value is None}
+    assert missing <= {"labels_ratio_pinky40"}
+    assert found["lost_voxels"] == 0
+    assert found["labels_ratio_fib25"] > 100
+    assert found["disk_cache_hit_rate"] > 0.95
+    assert found["http_vs_sync_33"] > 2
+    assert found["tfdata_http_speedup"] > 2
