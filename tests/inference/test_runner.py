@@ -491,7 +491,7 @@ def test_an_image_with_nan(halves, tmp_path, value):
     np.save(tmp_path / "nan.npy", raw)
     out = pathlib.Path(halves["segmentation_output_dir"])
     run_json = json.loads((out / "run.json").read_text())
-    run_json["image"] = f"{tmp_path}/nan.npy"
+    run_json |= {"image": f"{tmp_path}/nan.npy", "image_dtype": "float32"}
     (out / "run.json").write_text(json.dumps(run_json))
     _, second = subvolume.find(out).values()
     second.unlink()
