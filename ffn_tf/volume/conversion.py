@@ -163,10 +163,10 @@ def planned(
 
 def _check_two_files(source: Volume, final: address_lib.Address) -> None:
     """HDF5 does not open one file for reading and for writing."""
-    path = address_lib.parse(source.address).path
-    if final.format != "hdf5" or not os.path.exists(final.path):
+    if final.format != "hdf5" or source.served.method != "h5py":
         return
-    if os.path.exists(path) and os.path.samefile(path, final.path):
+    path = address_lib.parse(source.address).path
+    if os.path.realpath(path) == os.path.realpath(final.path):
         raise ValueError(
             "would be read from and written to the same HDF5 file at once; "
             "name another file."
