@@ -337,7 +337,7 @@ class _Seen:
     def add(self, voxels: np.ndarray, kind: str | None) -> None:
         """`voxels` of any shape; of a segmentation its ids count."""
         self.count += voxels.size
-        self.zeros += voxels.size - np.count_nonzero(voxels)
+        self.zeros += voxels.size - int(np.count_nonzero(voxels))
         if kind == "segmentation":
             self._ids.update(np.unique(voxels).tolist())
             return
@@ -376,7 +376,7 @@ def _difference(
     """How voxels differ from those of the first; empty if they do not."""
     number, worst = 0, 0.0
     for a, b in zip(expected, found, strict=True):
-        number += np.count_nonzero(a != b)
+        number += int(np.count_nonzero(a != b))
         by = np.abs(np.subtract(a, b, dtype=np.float64))
         worst = max(worst, float(by.max()))
     if not number:
