@@ -87,10 +87,13 @@ class Summary:
     Attributes:
       info: of its finest scale.
       was_there: it was complete before.
+      reading: lines about how it was read this time: damaged chunks that were
+        filled, cache hits.
     """
 
     info: volume.VolumeInfo
     was_there: bool
+    reading: tuple[str, ...] = ()
 
 
 def equalised(section: np.ndarray) -> np.ndarray:
@@ -228,7 +231,7 @@ def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
             except (outcome.StreamError, KeyboardInterrupt):
                 _say_what_remains(options.output)
                 raise
-    return Summary(plan.info, was_there=False)
+        return Summary(plan.info, False, tuple(source.report()))
 
 
 def _say_what_remains(output: str) -> None:
@@ -254,6 +257,8 @@ def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(Options)
     summary = run(options, program.from_flags(codec_lib.Codec))
+    for line in summary.reading:
+        print(line)
     info = summary.info
     wrote = (
         f"{options.output}: {info.domain.size} voxels (z, y, x) of "
