@@ -354,9 +354,9 @@ def _next_page(tiff: tifffile.TiffFile) -> int:
     offset = tiff.pages[len(tiff.pages) - 1].offset
     file.seek(offset)
     (tags,) = struct.unpack(layout.tagnoformat, file.read(layout.tagnosize))
-    if not tags:  # Zeros, where a page should begin.
-        return offset
-    file.seek(offset + layout.tagnosize + tags * layout.tagsize)
+    file.seek(offset + layout.tagnosize + max(tags - 1, 0) * layout.tagsize)
+    if not any(file.read(layout.tagsize)) or not tags:
+        return offset  # Zeros, where a page should be described.
     (following,) = struct.unpack(
         layout.offsetformat, file.read(layout.offsetsize)
     )
