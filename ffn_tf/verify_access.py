@@ -24,6 +24,7 @@ import dataclasses
 import json
 import os
 import sys
+import textwrap
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,8 @@ from PIL import Image
 from ffn_tf import program, volume
 from ffn_tf.volume import dataset as dataset_lib
 from ffn_tf.volume import verification
+
+_WIDTH = 500  # Of what a line says; report.json has all of it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +135,8 @@ def as_line(check: verification.Check) -> str:
     """One line of the table; what failed may say more below it."""
     mark = {True: "ok", False: "FAILED", None: "-"}[check.passed]
     rate = f"{check.rate:.1f}" if check.megabytes else ""
-    first, *more = check.detail.splitlines() or [""]
+    lines = check.detail.splitlines() or [""]
+    first, *more = [textwrap.shorten(line, _WIDTH) for line in lines]
     line = (
         f"{check.volume:<22} {check.name:<22} {check.method:<12} {mark:<6} "
         f"{check.milliseconds:>9.1f} ms {rate:>8}"

@@ -115,7 +115,8 @@ class Verification:
             method = opened.served.method
             yield self._check("info", True, detail, start, method)
             regions = self._regions(opened)
-            chunks = first_chunks(next(iter(regions.values())), opened)
+            part, _ = self._parts(opened, next(iter(regions.values())))
+            chunks = first_chunks(part, opened)
             yield from self._chunks(opened, chunks)
             yield self._again(opened, chunks)
             yield from self._contents(opened, regions)
@@ -196,8 +197,8 @@ class Verification:
         for name, box in regions.items():
             part, tiles = self._parts(opened, box)
             check, found = self._read(name, opened, tiles)
-            if part != box:
-                detail = f"{check.detail}, {part} of {box}"
+            if found and part != box:
+                detail = f"{check.detail}: the first {part.size} of {box.size}"
                 check = dataclasses.replace(check, detail=detail)
             yield check
             if not found:
