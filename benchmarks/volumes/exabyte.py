@@ -43,7 +43,7 @@ def run(place: Workplace) -> dict[str, float | None]:
             + f"{'MB':>9}"
         )
         rounds: dict[int, list[dict[str, float]]] = {e: [] for e in edges}
-        for _ in range(place.pick(5, 1)):
+        for _ in range(place.pick(3, 1)):
             for edge in edges:
                 rounds[edge].append(_child(place, kind, edge))
         for edge, seen in rounds.items():

@@ -146,7 +146,7 @@ def _shown(
     unit: str = "cutouts/s",
 ) -> dict[str, turns.Times]:
     sides = {name: turns.Side(work, count) for name, work in works.items()}
-    times = turns.taken(sides, place.pick(9, 3))
+    times = turns.taken(sides, place.pick(7, 3))
     mine = times[_OURS].rate
     for name, side in times.items():
         note = f"ours is {mine / side.rate:.2g}x" if name != _OURS else ""

@@ -178,7 +178,7 @@ def _cached(place: Workplace) -> float:
 def _shown(
     sides: dict[str, turns.Side], place: Workplace
 ) -> dict[str, turns.Times]:
-    times = turns.taken(sides, place.pick(7, 3))
+    times = turns.taken(sides, place.pick(5, 3))
     mine = times[_BATCHED].rate
     for name, side in times.items():
         note = f"{mine / side.rate:.2g}x" if name != _BATCHED else ""

@@ -80,7 +80,7 @@ def _sides(place: Workplace, edge: int) -> dict[str, turns.Side]:
 def _cutouts(place: Workplace, edge: int) -> dict[str, float | None]:
     if edge == 33:
         check(place)
-    times = turns.taken(_sides(place, edge), place.pick(5, 1))
+    times = turns.taken(_sides(place, edge), place.pick(3, 1))
     threads = [name for name in times if name.endswith("lru")]
     best = turns.fastest(times, threads)
     mine = times[_OURS].rate

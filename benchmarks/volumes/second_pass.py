@@ -140,7 +140,7 @@ def _measured(
 ) -> Passes:
     boxes = list(grid.tile(region, _BOX))
     firsts, seconds, rates = [], [], []
-    for _ in range(place.pick(5, 1)):
+    for _ in range(place.pick(3, 1)):
         text = f"precomputed://{place.url(place.anew(name))}?cache={way.cache}"
         read = functools.partial(_pass, text, boxes, way.at_once)
         took, voxels, _ = read()
