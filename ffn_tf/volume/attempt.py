@@ -80,10 +80,11 @@ def _made_by(output: str) -> dict[str, Any] | None:
 
 def _differences(found: dict[str, Any], asked: dict[str, Any]) -> str:
     """What two jobs do not have in common; "" if they are one."""
-    asked = as_json(asked)
-    if found.get("program") != asked.get("program"):
-        return f"made by {found.get('program')}"
-    return changes(found.get("options", {}), asked.get("options", {}))
+    old, new = (
+        {"program": made.get("program"), **made.get("options", {})}
+        for made in (found, as_json(asked))
+    )
+    return changes(old, new)
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> str:

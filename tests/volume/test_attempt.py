@@ -55,7 +55,9 @@ def test_other_options(output, tmp_path):
     unfinished.publish()
     with pytest.raises(FileExistsError, match=r"made with other options \(b: "):
         attempt.look(output, OTHER)
-    with pytest.raises(FileExistsError, match=r"exists already.*made by p"):
+    with pytest.raises(
+        FileExistsError, match=r"exists already.*program: p, now q"
+    ):
         attempt.look(output, MADE_BY | {"program": "q"})
 
 
