@@ -6,8 +6,7 @@ The fib25 network, 33^3 voxels, batch 1 and 4. Google's side is its float32
 TensorFlow graph (google_ffn.py). All sides take turns in one process; the
 figure is the median. The error is that of the logits after one step from a
 fresh seed, against google's, over real EM. `bf16_peak_share` is against the
-theoretical rate of AMX (null where there is none), `matmul_share` against what
-a large matrix product of the same arithmetic reaches on this machine.
+theoretical rate of AMX, and null where there is none.
 """
 
 from __future__ import annotations
@@ -55,15 +54,11 @@ class Side:
     def milliseconds(self) -> float:
         return statistics.median(self.times)
 
-    def share(self, gflop: float, peak: float | None) -> float | None:
-        """Of `peak` FLOP/s; None where that is not known."""
+    def amx_share(self, gflop: float) -> float | None:
+        """Of the theoretical rate of AMX; None where there is none."""
+        peak = machine.amx_flops()
         rate = gflop * 1e9 / (self.milliseconds * 1e-3)
         return round(rate / peak, 3) if peak else None
-
-    def matmul_share(self, gflop: float) -> float | None:
-        """Of what a large matrix product of its arithmetic reaches here."""
-        arithmetic = self.engine.compute_dtype.split("_")[0]
-        return self.share(gflop, machine.matmul_flops(arithmetic))
 
 
 def _gflop(network: model.ConvStack) -> float:
@@ -123,7 +118,7 @@ def _shown(ours: tuple[str, str]) -> list[tuple[str, str]]:
     """The sides to measure; bfloat16 always where it is native."""
     if not _QUICK.value:
         return _SIDES
-    native = [_BFLOAT16] if machine.matmul_flops("bfloat16") else []
+    native = [] if engine_lib.is_emulated(*_BFLOAT16) else [_BFLOAT16]
     return list(dict.fromkeys([_GOOGLE, ours, *native]))
 
 
@@ -132,20 +127,17 @@ def _print_header(gflop: float) -> None:
     print(f"fib25 network, {gflop:.1f} GFLOP per field of view")
     print(
         f"{'engine':<11}{'arithmetic':<16}{'batch':>5}{'ms/FOV':>9}"
-        f"{'speed-up':>9}{'TFLOP/s':>9}{'of matmul':>10}{'error':>10}"
+        f"{'speed-up':>9}{'TFLOP/s':>9}{'error':>10}"
     )
 
 
 def _print(
     key: tuple[str, str], side: Side, google: float, gflop: float
 ) -> None:
-    share = side.matmul_share(gflop)
     print(
         f"{key[0]:<11}{key[1]:<16}{side.engine.batch_size:>5}"
         f"{side.milliseconds:>9.1f}{google / side.milliseconds:>9.2f}"
-        f"{gflop / side.milliseconds:>9.3f}"
-        + (f"{100 * share:8.0f} %" if share else "         -")
-        + f"{side.error:>10.1e}",
+        f"{gflop / side.milliseconds:>9.3f}" + f"{side.error:>10.1e}",
         flush=True,
     )
 
@@ -177,10 +169,7 @@ def main(argv: list[str]) -> None:
             result[f"fov_speedup_batch{batch}"] = speedup
             result[f"ms_batch{batch}"] = round(mine.milliseconds, 1)
             result["error"] = mine.error
-            result["matmul_share"] = mine.matmul_share(gflop)
-            result["bf16_peak_share"] = native and native.share(
-                gflop, machine.amx_flops()
-            )
+            result["bf16_peak_share"] = native and native.amx_share(gflop)
     print(json.dumps(result))
 
 
