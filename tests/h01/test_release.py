@@ -83,6 +83,22 @@ def test_info_of_each_volume(name):
             assert other.info.kind == planned.kind
 
 
+@pytest.mark.usefixtures("h01")
+@pytest.mark.parametrize(
+    "address",
+    [
+        "precomputed://gs://h01-release/data/20210601/c3",
+        "gs://h01-release/data/20210601/c3",
+        "gs://h01-release/data/20210601/c3/|neuroglancer-precomputed:",
+    ],
+)
+def test_addresses_without_the_dataset(address):
+    with volume.open(address) as found, opened("c3") as expected:
+        assert found.info == expected.info
+        box = Box.from_size((2614, 201728, 271360), (3, 5, 7))
+        np.testing.assert_array_equal(found.read(box), expected.read(box))
+
+
 # -----------------------------------------------------------------------------
 # Voxels
 # -----------------------------------------------------------------------------
