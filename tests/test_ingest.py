@@ -272,6 +272,24 @@ def test_a_damaged_slice_can_be_mended(slices, tmp_path, monkeypatch, capsys):
         np.testing.assert_array_equal(found.read(), VOXELS)
 
 
+def test_damaged_chunks_that_are_filled_are_told(tmp_path, capsys):
+    first = f"{tmp_path}/first.zarr"
+    np.save(tmp_path / "em.npy", VOXELS)
+    ingest.run(options(tmp_path / "em.npy", first))
+    os.truncate(tmp_path / "first.zarr" / "0" / "1" / "0" / "2", 20)
+    made = options(f"{first}?tolerate=corrupt", f"{tmp_path}/second.zarr")
+    (line,) = ingest.run(made).reading
+    assert "1/0/2" in line or "(4, 0, 32)" in line, line
+    with volume.open(f"{tmp_path}/second.zarr") as found:
+        voxels = found.read()
+    assert not voxels[4:8, :16, 32:48].any()
+    voxels[4:8, :16, 32:48] = VOXELS[4:8, :16, 32:48]
+    np.testing.assert_array_equal(voxels, VOXELS)
+    again = options(f"{first}", f"{tmp_path}/third.zarr")
+    with pytest.raises(OSError, match=r"first\.zarr"):
+        ingest.run(again)
+
+
 def test_between_buckets(slices, tmp_path, gcs_server, gcs_bucket):
     first = f"zarr://gs://{gcs_bucket}/first"
     second = f"precomputed://gs://{gcs_bucket}/second"

@@ -153,13 +153,14 @@ def test_a_failure_before_the_first_block_leaves_nothing(output, tmp_path):
 
 
 @every_format
-def test_stopped_before_any_small_file_or_removal(
+def test_stopped_before_any_small_file_rename_or_removal(
     output, tmp_path, monkeypatch
 ):
     """As if killed there: nothing is tidied up."""
     monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**14)
     monkeypatch.setattr(staging.Unfinished, "discard", lambda self: None)
     write, remove = place.Place.write, staging._remove_all
+    rename = staging._rename
     countdown = itertools.repeat(1)
 
     def tick():
@@ -174,6 +175,11 @@ def test_stopped_before_any_small_file_or_removal(
         tick()
         remove(where)
 
+    def counted_rename(temporary, final):
+        tick()
+        rename(temporary, final)
+
+    monkeypatch.setattr(staging, "_rename", counted_rename)
     monkeypatch.setattr(place.Place, "write", counted_write)
     monkeypatch.setattr(staging, "_remove_all", counted_remove)
     source, stops = source_of(EM), 0
