@@ -7,7 +7,7 @@ with a small volume before, so that what is left is what the size costs:
             metadata   volume.open of an `info` of that size, on disk, whose
                        chunks nobody has written
     view    cropped, transposed, downsampled by 2, padded
-    plan    how many jobs cover it, and the first 1,000 of them
+    plan    how many jobs cover it, and the first 100 of them
     read    64^3 voxels in the middle, by the view of it and directly
 
 Memory is what the process has more than before, when all is done.

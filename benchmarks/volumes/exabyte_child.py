@@ -70,7 +70,7 @@ def _viewed(opened: volume.Volume) -> volume.Volume:
 def _planned(opened: volume.Volume) -> int:
     overlap = (_OVERLAP,) * 3
     tiles = grid.tile(opened.domain, _JOB, overlap=overlap)
-    first = list(itertools.islice(tiles, 1000))
+    first = list(itertools.islice(tiles, 100))
     return len(first) + grid.count(opened.domain, _JOB, overlap=overlap)
 
 

@@ -62,7 +62,7 @@ def _cold(place: Workplace, edge: int) -> dict[str, turns.Times]:
         f"Cutouts of {edge}^3 from local files, nothing cached: {place.edge}^3 "
         f"voxels of EM, chunks of 64^3"
     )
-    count = place.pick(256, 48)
+    count = place.pick(128, 48)
     boxes = place.boxes(edge, count)
 
     def cloudvolume(lru_bytes: int, threads: int) -> turns.Work:

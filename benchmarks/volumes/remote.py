@@ -27,11 +27,11 @@ _WIRE = "the wire (requests only)"
 _CLOUD_SLOW = "CloudVolume, one by one"
 # Boxes of a round, full and quick: of those who batch, and of the others.
 _COUNTS = {
-    33: ((512, 96), (32, 8)),
-    49: ((256, 64), (16, 4)),
-    129: ((48, 10), (6, 1)),
+    33: ((256, 96), (16, 8)),
+    49: ((128, 48), (8, 4)),
+    129: ((24, 8), (4, 1)),
 }
-_THREADS = (8, 32, 64)
+_THREADS = (8, 32)
 
 
 def run(place: Workplace) -> dict[str, float | None]:
@@ -70,7 +70,7 @@ def _sides(place: Workplace, edge: int) -> dict[str, turns.Side]:
         _WIRE: turns.Side(lambda: cutouts.requests(place, boxes), many),
         _CLOUD_SLOW: turns.Side(lambda: cloudvolume(1), few),
     }
-    for threads in _THREADS[: place.pick(3, 2)]:
+    for threads in _THREADS:
         sides[f"CloudVolume, {threads} threads, lru"] = turns.Side(
             functools.partial(cloudvolume, threads), many
         )
