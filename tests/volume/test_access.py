@@ -273,7 +273,9 @@ def test_only_tensorstore_writes(tmp_path):
     for query in ("", "?access=tensorstore"):
         _, served = opened(f"precomputed://{tmp_path}{query}", writable=True)
         assert served == access.Served("tensorstore")
-    with pytest.raises(ValueError, match="access=cloudvolume is for reading only"):
+    with pytest.raises(
+        ValueError, match="access=cloudvolume is for reading only"
+    ):
         opened(f"precomputed://{tmp_path}?access=cloudvolume", writable=True)
 
 
