@@ -150,5 +150,5 @@ def _shown(
     mine = times[_OURS].rate
     for name, side in times.items():
         note = f"ours is {mine / side.rate:.2g}x" if name != _OURS else ""
-        table.rate(name, side.rate, unit, note)
+        table.times(name, side, unit, note)
     return times

@@ -112,8 +112,7 @@ def _case(
     sides = {side: turns.Side(work, count) for side, work in works.items()}
     times = turns.taken(sides, rounds)
     part = turns.excess(times[_OURS], times[_BARE])
-    table.rate(f"{name}, {_BARE}", times[_BARE].rate, "cutouts/s")
-    table.rate(
-        f"{name}, ours", times[_OURS].rate, "cutouts/s", f"{100 * part:+.1f} %"
-    )
+    table.times(f"{name}, {_BARE}", times[_BARE], "cutouts/s")
+    more = 100 * part
+    table.times(f"{name}, ours", times[_OURS], "cutouts/s", f"{more:+.1f} %")
     return part

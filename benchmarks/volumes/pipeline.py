@@ -182,5 +182,5 @@ def _shown(
     mine = times[_BATCHED].rate
     for name, side in times.items():
         note = f"{mine / side.rate:.2g}x" if name != _BATCHED else ""
-        table.rate(name, side.rate, "cutouts/s", note)
+        table.times(name, side, "cutouts/s", note)
     return times

@@ -88,7 +88,7 @@ def _cutouts(place: Workplace, edge: int) -> dict[str, float | None]:
         note = f"ours is {mine / side.rate:.1f}x" if name != _OURS else ""
         if name == best:
             note += ", the fastest of CloudVolume's"
-        table.rate(f"{edge}^3  {name}", side.rate, "cutouts/s", note)
+        table.times(f"{edge}^3  {name}", side, "cutouts/s", note)
     megabytes = mine * edge**3 / 1e6
     table.remark(
         f"ours: {megabytes:,.0f} MB/s of voxels, "

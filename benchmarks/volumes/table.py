@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from volumes import turns
+
 
 def heading(text: str) -> None:
     print(f"\n{text}", flush=True)
@@ -15,3 +17,8 @@ def rate(name: str, value: float, unit: str, note: str = "") -> None:
 
 def remark(text: str) -> None:
     print(f"  {text}", flush=True)
+
+
+def times(name: str, side: turns.Times, unit: str, note: str = "") -> None:
+    """A row with its processor time."""
+    rate(name, side.rate, unit, f"{side.cpu_ms:8.3f} ms CPU  {note}")

@@ -36,10 +36,13 @@ class Times:
     Attributes:
       count: as of the side.
       seconds: one for each round.
+      cpu_seconds: likewise, of all threads of this process; they tell
+        something on a busy machine, too.
     """
 
     count: float
     seconds: tuple[float, ...]
+    cpu_seconds: tuple[float, ...] = ()
 
     @property
     def median(self) -> float:
@@ -50,22 +53,29 @@ class Times:
         """Things per second."""
         return self.count / self.median
 
+    @property
+    def cpu_ms(self) -> float:
+        """Milliseconds of processor for one thing."""
+        return 1e3 * statistics.median(self.cpu_seconds) / self.count
+
 
 def taken(sides: Mapping[str, Side], rounds: int) -> dict[str, Times]:
     """The times of all sides, by name."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    cpu: dict[str, list[float]] = {name: [] for name in sides}
     names = list(sides)
     for number in range(rounds):
         first = number % len(names)
         for name in names[first:] + names[:first]:
             work = sides[name].prepare()
             gc.collect()
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             result = work()
             seconds[name].append(time.perf_counter() - start)
+            cpu[name].append(time.process_time() - start_cpu)
             del work, result
     return {
-        name: Times(side.count, tuple(seconds[name]))
+        name: Times(side.count, tuple(seconds[name]), tuple(cpu[name]))
         for name, side in sides.items()
     }
 
