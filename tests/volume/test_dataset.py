@@ -212,4 +212,6 @@ def test_the_data_folder_can_be_chosen(monkeypatch, tmp_path):
     monkeypatch.setattr(volume.dataset, "_ROOT", checkout)
     assert volume.dataset.data_dir() == checkout / "data"
     (tmp_path / "shared" / "data").mkdir(parents=True)
+    assert volume.dataset.data_dir() == checkout / "data"  # An empty one.
+    (tmp_path / "shared" / "data" / "fib25").mkdir()
     assert volume.dataset.data_dir() == tmp_path / "shared" / "data"

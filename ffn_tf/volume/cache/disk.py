@@ -269,9 +269,8 @@ class DiskCache:
                     break
                 except BlockingIOError as error:
                     if time.monotonic() > end:
-                        raise OSError(
-                            f"another process holds {file.name}"
-                        ) from error
+                        what = f"another process holds {file.name}"
+                        raise OSError(what) from error
                 time.sleep(0.002)
             yield
 
@@ -283,8 +282,8 @@ class DiskCache:
         """Removes the oldest entries until `size` bytes fit."""
         excess = self._excess(size)
         if excess > 0:
-            limit = max(0, cache.volume() - excess)
-            cache.reset("size_limit", limit, update=False)
+            room = max(0, cache.volume() - excess)
+            cache.reset("size_limit", room, update=False)
             cache.cull()
 
     def _remove(self, key: str) -> None:

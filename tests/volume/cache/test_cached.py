@@ -177,7 +177,7 @@ def test_another_process_gets_what_one_has_fetched(remote, folder):
     here = pathlib.Path(__file__).parent
     found = subprocess.run(
         [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": f"{here}:{here.parent}"},
+        env=os.environ | {"PYTHONPATH": f"{here}:{here.parents[1]}"},
         capture_output=True,
         text=True,
         check=True,
