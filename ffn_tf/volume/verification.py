@@ -148,7 +148,8 @@ class Verification:
         except (ValueError, OSError) as error:
             return self._check(name, False, str(error), start, method), []
         size = sum(array.nbytes for array in found) / 1e6
-        detail = f"{len(boxes)} boxes of {boxes[0].size}"
+        largest = max(boxes, key=lambda box: box.num_voxels).size
+        detail = f"{len(boxes)} boxes of up to {largest}"
         check = self._check(name, True, detail, start, method, size)
         return check, found
 

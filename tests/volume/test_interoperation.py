@@ -230,7 +230,10 @@ SHOW = """
 import json, os, signal, subprocess, sys
 import neuroglancer
 from PIL import Image
-folder, browser, size, states = json.loads(sys.stdin.read())
+folder, browser, size, seconds, states = json.loads(sys.stdin.read())
+# Who is killed leaves the browser behind.
+signal.signal(signal.SIGALRM, lambda *_: sys.exit("nothing was shown"))
+signal.alarm(seconds)
 neuroglancer.set_server_bind_address("127.0.0.1")
 viewer = neuroglancer.Viewer()
 process = subprocess.Popen(
@@ -310,7 +313,7 @@ def written(address, voxels, kind, start=START):
 def shown(states, browser, folder):
     """A picture [y, x, rgb] of each state."""
     height, width = SHOWN.size_zyx[1:]
-    told = json.dumps([str(folder), browser, [width, height], states])
+    told = json.dumps([str(folder), browser, [width, height], 240, states])
     done = subprocess.run(
         [sys.executable, "-c", SHOW],
         input=told,
