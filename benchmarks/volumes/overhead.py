@@ -113,6 +113,7 @@ def _case(
     times = turns.taken(sides, rounds)
     part = turns.excess(times[_OURS], times[_BARE])
     table.times(f"{name}, {_BARE}", times[_BARE], "cutouts/s")
-    more = 100 * part
-    table.times(f"{name}, ours", times[_OURS], "cutouts/s", f"{more:+.1f} %")
+    cpu = times[_OURS].cpu_ms / times[_BARE].cpu_ms - 1
+    note = f"{100 * part:+.1f} % time, {100 * cpu:+.1f} % CPU"
+    table.times(f"{name}, ours", times[_OURS], "cutouts/s", note)
     return part
