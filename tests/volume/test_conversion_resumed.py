@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
-from ffn_tf.volume import conversion, place, staging
+from ffn_tf.volume import conversion, place, pyramid, staging
 
 DOMAIN = volume.Box.from_size((8, -16, 24), (21, 34, 42))
 LABELS = (np.arange(DOMAIN.num_voxels) // 5 % 911).astype(np.uint64)
@@ -203,6 +203,25 @@ def test_stopped_before_any_small_file_rename_or_removal(
         assert not list(folder.rglob("*partial*"))
     # job.json, 4 blocks at least, and the two removals.
     assert stops >= 7
+
+
+def test_a_block_that_is_not_stored_has_no_note(tmp_path, monkeypatch, whole):
+    output, expected = f"{tmp_path}/em.zarr", whole(EM, "{}/em.zarr")
+    write, stored = pyramid.Pyramid.write, []
+
+    def failing(self, box, voxels):
+        if len(stored) == 3:
+            raise Stop("stopped here")
+        stored.append(box)
+        write(self, box, voxels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pyramid.Pyramid, "write", failing)
+        with pytest.raises(OSError, match="stopped here"):
+            copy(source_of(EM), output)
+    assert conversion.num_done(output) == 3
+    copy(source_of(EM), output)
+    check(output, expected)
 
 
 def test_an_input_that_has_changed(tmp_path, whole):

@@ -218,6 +218,24 @@ def test_unfinished_until_it_is_published(address, tmp_path):
     assert not list(tmp_path.rglob("*partial*"))
 
 
+@pytest.mark.parametrize("address", ADDRESSES[2:])
+def test_chunks_are_written_where_they_stay(address, tmp_path):
+    unfinished = staging.Unfinished(address.format(tmp_path))
+    unfinished.create(INFO)
+    waiting = _files(unfinished.notes)
+    unfinished.scales()[0].write(INFO.domain, VOXELS)
+    assert sorted(_files(unfinished.notes)) == sorted(waiting)
+    assert len(_files(unfinished.final.place)) > len(waiting)
+
+
+def _files(where):
+    return [
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(where.url)
+        for name in names
+    ]
+
+
 @pytest.mark.parametrize("address", ADDRESSES[2:5])
 def test_scales_and_codec(address, tmp_path):
     address = address.format(tmp_path)
