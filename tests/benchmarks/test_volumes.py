@@ -44,17 +44,17 @@ def clock(monkeypatch):
 def test_sides_take_turns(clock):
     sides = {
         "a": clock.side("a", 10, 1, 2, 9),
-        "b": clock.side("b", 30, 3, 5, 5),
+        "b": clock.side("b", 30, 4, 3, 5),
     }
     times = turns.taken(sides, 3)
     assert "".join(clock.order) == "abbaab"
     assert times["a"].seconds == (1, 2, 9)  # Without the preparation.
     assert times["a"].median == 2
     assert times["a"].rate == 5
-    assert times["b"].rate == 6
+    assert times["b"].rate == 7.5
     assert turns.fastest(times, ["a", "b"]) == "b"
-    # By pairs 3, 5/2 and 5/9.
-    assert turns.excess(times["b"], times["a"]) == 1.5
+    # By pairs 4, 3/2 and 5/9; of the medians, 4/2.
+    assert turns.excess(times["b"], times["a"]) == 0.5
 
 
 def test_bars_of_the_issue():
