@@ -53,7 +53,7 @@ class Workplace:
     @property
     def edge(self) -> int:
         """Of the volume `em`, in voxels."""
-        return self.pick(768, 448)
+        return self.pick(768, 384)
 
     @functools.cached_property
     def voxels(self) -> np.ndarray:
