@@ -61,7 +61,7 @@ class ChunkedSource:
         self._deadline_s = deadline_s  # Of one `read` or `read_many`.
 
     def _part(self, box: Box) -> ts.TensorStore:
-        return self.view[tuple(slice(*e) for e in zip(box.start, box.end))]
+        return self.view[tuple(map(slice, box.start, box.end))]
 
     def read(self, box: Box) -> np.ndarray:
         return self.read_many([box])[0]
