@@ -19,3 +19,9 @@
 The modules are imported one by one: those of (1) and (8) do without
 TensorFlow, and importing this package must too.
 """
+
+import sys
+
+# With it, OpenVINO reports each conversion to Intel, from a process that it
+# forks, and that holds our locks for as long as the network does not answer.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]

@@ -15,6 +15,8 @@ def asked(image: volume.Volume, bounding_box: str) -> volume.Box:
     Raises:
       ValueError: not a bounding box, or one that misses the volume.
     """
+    if image.domain.is_empty:
+        raise ValueError(f"{image.address} has no voxels: {image.domain}.")
     if not bounding_box:
         return image.domain
     box = request_lib.parse_bounding_box(bounding_box)

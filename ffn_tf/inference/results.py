@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -31,6 +32,8 @@ class Results:
         self.path = path
         self._run_json = path / "run.json"
         self._written = json.dumps(fingerprint, indent=1, sort_keys=True)
+        # Marks what belongs to such results.
+        self.digest = hashlib.sha256(self._written.encode()).hexdigest()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -109,7 +112,17 @@ class Results:
         path = subvolume.path_for(self.path, box.start)
         if not path.exists():
             return False
-        found = tuple(subvolume.load_provenance(path).get("size_zyx", ()))
+        provenance = subvolume.load_provenance(path)
+        mine = json.loads(self._written)
+        other = [
+            k for k in mine if k in provenance and provenance[k] != mine[k]
+        ]
+        if other:
+            raise ValueError(
+                f"{path} was made with other options ({', '.join(other)}) and "
+                f"put here. Move it away, or use another folder."
+            )
+        found = tuple(provenance.get("size_zyx", ()))
         if found != box.size:  # Files are named by their corner alone.
             raise ValueError(
                 f"{path} is a subvolume of size_zyx {found}, where this run "

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import dataclasses
+import hashlib
 import pathlib
 import shutil
 import time
@@ -136,6 +137,7 @@ class Run:
         self.deltas = geometry.deltas(request, self.network.view)
         self.box = extent.asked(self.image, options.bounding_box)
         subvolume.path_for(self.folder, self.box.start)  # It has a name.
+        request_lib.serialized(request)  # It can be written at the end.
         self.boxes = extent.subvolumes(
             self.box,
             options.subvolume_zyx,
@@ -190,12 +192,19 @@ class Run:
             checkpoint_interval=0,
         )
 
+    def _samples_digest(self) -> str:
+        """Tells images apart that lie, or lay, at the same address."""
+        size = np.minimum(self.network.view.size, self.image.domain.size)
+        found = intensity.samples(self.image, self.image.domain, size.tolist())
+        return hashlib.sha256(b"".join(v.tobytes() for v in found)).hexdigest()
+
     def _fingerprint(self) -> dict[str, Any]:
         """What decides the voxels; a folder holds results of one."""
         return {
             **dataclasses.asdict(self._request_of_results()),
             "image_size_zyx": self.image.domain.size,
             "image_dtype": str(self.image.dtype),
+            "image_samples": self._samples_digest(),
             "model_checkpoint": self.checkpoint["digest"],
             "fov_size_zyx": self.network.view.size,
             "deltas_zyx": self.deltas,
@@ -217,6 +226,8 @@ class Run:
         """
         with self.results.locked(), self.image:
             self.results.settle()
+            # Another process may have finished some since the plan was made.
+            self.todo = [b for b in self.todo if not self.results.is_done(b)]
             return self._executed(engine)
 
     def _executed(self, engine: engine_lib.Engine | None) -> Summary:
@@ -290,7 +301,7 @@ class Run:
             interval = self.request.checkpoint_interval
             if interval and time.monotonic() - saved_at >= interval:
                 for canvas in canvases:
-                    states.save(self.folder, canvas)
+                    states.save(self.folder, canvas, self.results.digest)
                 clock.save()
                 saved_at = time.monotonic()
 
@@ -302,21 +313,24 @@ class Run:
         )
 
     def _canvas(self, box: volume.Box) -> canvas_lib.Canvas:
-        raw = self.image.read(box)
-        if raw.dtype.kind == "f" and not np.isfinite(raw).all():
-            z, y, x = (np.argwhere(~np.isfinite(raw))[0] + box.start).tolist()
+        with np.errstate(over="ignore"):
+            image = intensity.normalised(
+                self.image.read(box),
+                self.request.image_mean,
+                self.request.image_stddev,
+            )
+        if not np.isfinite(image).all():
+            z, y, x = (np.argwhere(~np.isfinite(image))[0] + box.start).tolist()
             raise ValueError(
                 f"The image {self.request.image} holds NaN or infinity in "
-                f"{box}, first at zyx {z, y, x}. Fill such voxels (with the "
-                f"mean, say) before segmenting."
+                f"{box} (or values too large for float32), first at zyx "
+                f"{z, y, x}. Fill such voxels (with the mean, say) before "
+                f"segmenting."
             )
-        image = intensity.normalised(
-            raw, self.request.image_mean, self.request.image_stddev
-        )
         states.tidy(self.folder, box.start)
         if states.path_for(self.folder, box.start).exists():
             canvas = self._new_canvas(box, image, np.zeros((0, 3), np.int64))
-            states.restore(self.folder, canvas)
+            states.restore(self.folder, canvas, self.results.digest)
             return canvas
         positions = seeds.find(
             self.request.seed_policy,

@@ -27,24 +27,33 @@ def path_for(
     return subvolume.path_for(folder, corner_zyx, "cpoint")
 
 
-def save(folder: pathlib.Path, canvas: canvas_lib.Canvas) -> None:
-    """Writes the state, whole or not at all."""
+def save(folder: pathlib.Path, canvas: canvas_lib.Canvas, made_by: str) -> None:
+    """Writes the state, whole or not at all; `made_by` marks the run."""
     arrays, values = canvas.state()
     archive.write(
         path_for(folder, canvas.corner_zyx),
-        {**arrays, "state": np.array(json.dumps(values))},
+        {
+            **arrays,
+            "state": np.array(json.dumps(values)),
+            "made_by": np.array(made_by),
+        },
     )
 
 
-def restore(folder: pathlib.Path, canvas: canvas_lib.Canvas) -> None:
+def restore(
+    folder: pathlib.Path, canvas: canvas_lib.Canvas, made_by: str
+) -> None:
     """Brings `canvas` to where it was when its state was saved.
 
     Raises:
       FileNotFoundError: it has none.
-      ValueError: a damaged file, or the state of a subvolume of another size.
+      ValueError: a damaged file, or the state of a subvolume of another size
+        or of a run of other options.
     """
     with archive.read(path_for(folder, canvas.corner_zyx)) as file:
         arrays = {name: file.array(name) for name in _ARRAYS}
+        if file.text("made_by", "") != made_by:
+            raise ValueError("it is of a run of other options")
         found, expected = arrays["segmentation"].shape, canvas.image.shape
         if found != expected:
             raise ValueError(
@@ -53,7 +62,13 @@ def restore(folder: pathlib.Path, canvas: canvas_lib.Canvas) -> None:
             )
         try:
             canvas.restore(arrays, json.loads(file.text("state")))
-        except (KeyError, TypeError, IndexError) as error:
+        except (
+            KeyError,
+            TypeError,
+            IndexError,
+            AttributeError,
+            OverflowError,
+        ) as error:
             raise ValueError(
                 f"not the state of a canvas ({error!r})"
             ) from error

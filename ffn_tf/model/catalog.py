@@ -17,6 +17,8 @@ import os
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from ffn_tf import program
 from ffn_tf.model import convstack, fov, tf1_checkpoint
 from ffn_tf.volume import files
@@ -113,6 +115,7 @@ def load(
     folder = pathlib.Path(checkpoint)
     if (folder / "model.json").exists():
         network = _load_folder(folder)
+        _refuse_not_finite(network, checkpoint)
         if view is not None and view != network.view:
             program.warn(
                 f"{checkpoint} was made for a field of view of {network.view}, "
@@ -121,12 +124,23 @@ def load(
             network.view = view
         return network
     if tf1_checkpoint.is_checkpoint(checkpoint):
-        return tf1_checkpoint.load(checkpoint, view or fov.FieldOfView())
+        network = tf1_checkpoint.load(checkpoint, view or fov.FieldOfView())
+        _refuse_not_finite(network, checkpoint)
+        return network
     raise FileNotFoundError(
         f"No network at {checkpoint!r}: expected a folder with model.json and "
         f"model.weights.h5, or the prefix of a TensorFlow 1 checkpoint (the "
         f"path of its .index file without that suffix)."
     )
+
+
+def _refuse_not_finite(network: convstack.ConvStack, checkpoint: str) -> None:
+    for name, layer in network.convolutions.items():
+        if not all(np.isfinite(w).all() for w in layer.get_weights()):
+            raise ValueError(
+                f"{checkpoint}: weights of {name} are NaN or infinite: the "
+                f"training that made it has diverged. Take an earlier one."
+            )
 
 
 def describe(checkpoint: str) -> dict[str, str]:

@@ -38,6 +38,9 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
                 raise
             print(f"error: {error}{_hint(error)}", file=sys.stderr)
             sys.exit(1)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)  # As shells have it: 128 and the signal.
 
     app.run(checked)
 

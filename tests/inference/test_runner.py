@@ -5,7 +5,6 @@ The network is made by hand (tests/conftest.py), with fields of view of 5^3.
 
 import dataclasses
 import errno
-import json
 import pathlib
 import resource
 import shutil
@@ -363,8 +362,8 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
     left = [0]
     real = states.save
 
-    def save_state(folder, canvas):
-        real(folder, canvas)
+    def save_state(*arguments):
+        real(*arguments)
         left[0] -= 1
         if left[0] == 0:
             raise Killed
@@ -483,24 +482,41 @@ def test_the_movement_policy_names_the_deltas(files):
     assert found.network.view.deltas == (1, 1, 1)
 
 
-@pytest.mark.parametrize("value", [np.nan, -np.inf])
-def test_an_image_with_nan(halves, tmp_path, value):
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
+def test_an_image_with_nan(files, tmp_path, value):
     """Found when the subvolume is read; those before it are kept."""
-    raw = em().astype(np.float32)
+    raw = em().astype(np.float64)
     raw[5, 6, 40] = value
     np.save(tmp_path / "nan.npy", raw)
-    out = pathlib.Path(halves["segmentation_output_dir"])
-    run_json = json.loads((out / "run.json").read_text())
-    run_json |= {"image": f"{tmp_path}/nan.npy", "image_dtype": "float32"}
-    (out / "run.json").write_text(json.dumps(run_json))
-    _, second = subvolume.find(out).values()
-    second.unlink()
-    before = stamps(halves)
     with pytest.raises(ValueError, match=r"NaN or infinity.*zyx \(5, 6, 40\)"):
-        run(halves, **HALVES, image=run_json["image"])
-    assert {k: v for k, v in stamps(halves).items() if k.is_file()} == {
-        k: v for k, v in before.items() if k.is_file()
-    }
+        run(files, **HALVES, image=f"{tmp_path}/nan.npy")
+    out = pathlib.Path(files["segmentation_output_dir"])
+    assert list(subvolume.find(out)) == [(0, 0, 0)]
+
+
+def test_another_image_at_the_same_address(files, tmp_path):
+    np.save(tmp_path / "em.npy", em())
+    changes = {**HALVES, "image": f"{tmp_path}/em.npy"}
+    run(files, **changes)
+    np.save(tmp_path / "em.npy", 255 - em())
+    with pytest.raises(ValueError, match="image_samples: there"):
+        run(files, **changes)
+
+
+def test_results_of_other_options_that_were_put_there(halves, files, tmp_path):
+    out = pathlib.Path(files["segmentation_output_dir"])
+    other = tmp_path / "other"
+    changes = {**HALVES, "segmentation_output_dir": str(other)}
+    run(files, **changes, image_mean=100.0)
+    for path in subvolume.find(other).values():
+        shutil.copy(path, out / path.relative_to(other))
+    with pytest.raises(ValueError, match=r"other options \(image_mean\)"):
+        run(halves, **HALVES)
+
+
+def test_a_request_that_cannot_be_written_is_refused_first(files):
+    with pytest.raises(ValueError):
+        prepared(files, options=options(min_segment_size=3_000_000_000))
 
 
 def test_a_state_of_unknown_make_is_left_alone(files):
@@ -519,6 +535,7 @@ def test_a_damaged_state_says_what_to_do(files, damage):
     subvolume.path_for(out, (0, 0, 0)).unlink()
     path = subvolume.path_for(out, (0, 0, 0), "cpoint")
     arrays = {"segmentation": np.zeros(SHAPE), "seeds": 0, "hull": 0}
+    arrays |= {"made_by": np.array(prepared(files).results.digest)}
     if damage == "truncated":
         path.write_bytes(b"PK")
     elif damage == "no values":
@@ -534,10 +551,13 @@ def test_a_state_of_another_size(files):
     run(files)
     out = pathlib.Path(files["segmentation_output_dir"])
     subvolume.path_for(out, (0, 0, 0)).unlink()
-    archive.write(
-        states.path_for(out, (0, 0, 0)),
-        {"segmentation": np.zeros((9, 9, 9)), "seeds": 0, "hull": 0},
-    )
+    arrays = {"segmentation": np.zeros((9, 9, 9)), "seeds": 0, "hull": 0}
+    path = states.path_for(out, (0, 0, 0))
+    archive.write(path, arrays)
+    with pytest.raises(ValueError, match="it is of a run of other options"):
+        run(files)
+    arrays |= {"made_by": np.array(prepared(files).results.digest)}
+    archive.write(path, arrays)
     with pytest.raises(ValueError, match=r"size_zyx \(9, 9, 9\), this one has"):
         run(files)
 
@@ -589,7 +609,7 @@ def small_disk(tmp_path):
     if done.returncode:
         pytest.skip(f"may not mount a tmpfs: {done.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_a_result_that_cannot_be_written_whole(halves, done):
