@@ -33,7 +33,7 @@ from skimage import exposure
 import tqdm
 
 from ffn_tf import program, volume
-from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import extent
 from ffn_tf.volume import attempt, conversion
 from ffn_tf.volume.formats import codec as codec_lib
 from ffn_tf.volume.streams import outcome, stream
@@ -149,26 +149,12 @@ def _output_info(source: volume.Volume, options: Options) -> volume.VolumeInfo:
         )
     return dataclasses.replace(
         source.info,
-        domain=_asked(source, options.bounding_box),
+        domain=extent.asked(source, options.bounding_box),
         voxel_size_nm=size,
         dtype=np.dtype(np.uint8) if options.clahe else source.dtype,
         kind="image" if options.clahe else kind or source.info.kind,
         chunk_zyx=options.chunk_zyx,
     )
-
-
-def _asked(source: volume.Volume, bounding_box: str) -> volume.Box:
-    """The bounding box, given as text, clipped to the volume."""
-    if not bounding_box:
-        return source.domain
-    box = request_lib.parse_bounding_box(bounding_box)
-    clipped = box.clipped(source.domain)
-    if clipped.is_empty:
-        raise ValueError(
-            f"--bounding_box: {box} does not meet the volume "
-            f"{source.address}, which has {source.domain}."
-        )
-    return clipped
 
 
 class _Bar:

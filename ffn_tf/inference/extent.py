@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ffn_tf import model, volume
+from ffn_tf import volume
 from ffn_tf.inference import request as request_lib
 from ffn_tf.volume import grid
+
+if TYPE_CHECKING:  # For it needs TensorFlow.
+    from ffn_tf import model
 
 
 def asked(image: volume.Volume, bounding_box: str) -> volume.Box:

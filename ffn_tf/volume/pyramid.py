@@ -1,9 +1,10 @@
 """Pyramids: all scales of a volume, written in one pass.
 
-    with volume.staged(output, info, num_scales=None) as base:
-        with pyramid.filling(base, block_zyx) as scales:
-            for box in scales.blocks():
-                scales.write(box, voxels)
+    unfinished.create(info, num_scales=None)             # staging.Unfinished
+    scales = pyramid.Pyramid(unfinished.scales(), block_zyx)
+    for box in scales.blocks():
+        scales.write(box, voxels)
+    scales.finish()
 
 A block that is written is made coarser at once, step by step, and every step
 is written to its scale. Blocks never need their neighbours, so that processes
