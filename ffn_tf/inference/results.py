@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
 import pathlib
 from typing import Any
 
-from ffn_tf import program, volume
+from ffn_tf import volume
 from ffn_tf.inference import subvolume
 from ffn_tf.volume import files
 
@@ -39,30 +37,12 @@ class Results:
     def locked(self) -> Iterator[None]:
         """Makes the folder, and keeps other processes out of it.
 
-        The lock is the system's (flock): it ends with the process, however
-        that ends. Some network file systems have none.
-
         Raises:
           BlockingIOError: another process works in the folder.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BlockingIOError(
-                    f"Another process is segmenting into {self.path}. Wait "
-                    f"for it, or use another folder."
-                ) from error
-            except OSError as error:
-                program.warn(
-                    f"{self.path} cannot be locked ({error.strerror}): see "
-                    f"that no second run writes there."
-                )
+        with files.locked(self.path, "segmenting into it"):
             yield
-        finally:
-            os.close(folder)
 
     def settle(self) -> None:
         """Writes run.json, if it is not there; see `check`."""

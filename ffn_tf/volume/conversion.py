@@ -19,7 +19,8 @@ volume (staging.py),
 
 and a note is written when the block and its coarser scales are stored. What was
 written without a note is written again. Another job at the same place is
-refused. Two processes that do the same job at once do it twice, and right.
+refused. Two processes that do the same job at once do it twice, and right; but
+a file has one writer, and the second process is refused.
 
 What is there is looked at before any work (attempt.py). A source is taken as it
 is when it is read: that it changes between two attempts is noticed only where
@@ -45,7 +46,7 @@ from typing import Any
 import numpy as np
 
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import attempt, pyramid, staging, writing
+from ffn_tf.volume import attempt, files, pyramid, staging, writing
 from ffn_tf.volume.box import Box, Triple, triple
 from ffn_tf.volume.formats import codec as codec_lib
 from ffn_tf.volume.formats import scales as scales_lib
@@ -208,6 +209,7 @@ def execute(
 
     Raises:
       FileExistsError: as attempt.look.
+      BlockingIOError: another process is making the same file.
       ValueError: the source is not what it was at an earlier attempt.
       OSError: reading or writing failed. Blocks that are written remain, if
         there are any, and a further call goes on with them.
@@ -217,6 +219,32 @@ def execute(
         return
     unfinished = staging.Unfinished(plan.output)
     _begin(plan, unfinished, state)
+    with _alone(unfinished):
+        _finish(plan, unfinished, state, source, function, progress)
+
+
+@contextlib.contextmanager
+def _alone(unfinished: staging.Unfinished) -> Iterator[None]:
+    """Refuses a second writer of a file, whose name is one for both."""
+    if not unfinished.is_file:
+        yield
+        return
+    with files.locked(unfinished.notes.url, "making the same file"):
+        if unfinished.notes.read("job.json") is None:
+            raise FileExistsError(
+                f"{unfinished.final.text}: another process has just made it."
+            )
+        yield
+
+
+def _finish(
+    plan: Plan,
+    unfinished: staging.Unfinished,
+    state: attempt.State,
+    source: Volume,
+    function: stream.Function | None,
+    progress: Callable[[Progress], None] | None,
+) -> None:
     job = None
     try:
         job = _Job(plan, unfinished, progress)

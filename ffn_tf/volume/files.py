@@ -1,12 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and folders of one process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import fcntl
 import os
 import pathlib
 import tempfile
+
+from ffn_tf import program
 
 
 @contextlib.contextmanager
@@ -70,3 +73,35 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes UTF-8 `text` to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike[str], doing: str) -> Iterator[None]:
+    """Keeps other processes out of a folder.
+
+    The lock is the system's (flock): it ends with the process, however that
+    ends. Some network file systems have none.
+
+    Args:
+      doing: what a process does that holds it, for the message.
+
+    Raises:
+      BlockingIOError: another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"{os.fspath(folder)}: another process is {doing}. Wait for "
+                f"it, or use another folder."
+            ) from error
+        except OSError as error:
+            program.warn(
+                f"{os.fspath(folder)} cannot be locked ({error.strerror}): see "
+                f"that no second process works there."
+            )
+        yield
+    finally:
+        os.close(handle)

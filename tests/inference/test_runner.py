@@ -575,7 +575,9 @@ def test_damaged_times_say_what_to_do(halves):
 def test_two_runs_do_not_share_a_folder(files):
     first, second = prepared(files), prepared(files)
     with first.results.locked():
-        with pytest.raises(BlockingIOError, match="Another process is segm"):
+        with pytest.raises(
+            BlockingIOError, match="another process is segmenting"
+        ):
             second.execute()
         assert list(first.folder.iterdir()) == []
     assert second.execute().segments == 3

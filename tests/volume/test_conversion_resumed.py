@@ -113,6 +113,23 @@ def stopped(source, output, after):
         copy(source, output, stop.function, stop.progress)
 
 
+@pytest.mark.parametrize("name", ["em.h5:raw", "em.npy"])
+def test_a_file_has_one_writer(tmp_path, name):
+    output = f"{tmp_path}/{name}"
+    refused = []
+
+    def meanwhile(state):
+        with pytest.raises(BlockingIOError, match="making the same file"):
+            copy(source_of(EM), output)
+        refused.append(state)
+
+    copy(source_of(EM), output, progress=meanwhile)
+    assert len(refused) > 1
+    with volume.open(output) as found:
+        np.testing.assert_array_equal(found.read(), EM)
+    copy(source_of(EM), output)  # It is there.
+
+
 @every_format
 def test_goes_on_with_what_is_missing(output, counted, tmp_path, whole):
     expected, output = whole(EM, output), output.format(tmp_path)
