@@ -39,7 +39,6 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 import threading
 from typing import Any
 
@@ -139,7 +138,6 @@ def planned(
     try:
         if info.domain.is_empty:
             raise ValueError(f"a volume without voxels: {info.domain}.")
-        _check_two_files(source, final)
         if final.format in (*staging.FILES, "n5"):
             num_scales = _one(num_scales, final.format)
         scales_lib.plan(info, num_scales)
@@ -160,18 +158,6 @@ def planned(
         num_scales=num_scales,
         made_by=made_by or {},
     )
-
-
-def _check_two_files(source: Volume, final: address_lib.Address) -> None:
-    """HDF5 does not open one file for reading and for writing."""
-    if final.format != "hdf5" or source.served.method != "h5py":
-        return
-    path = address_lib.parse(source.address).path
-    if os.path.realpath(path) == os.path.realpath(final.path):
-        raise ValueError(
-            "would be read from and written to the same HDF5 file at once; "
-            "name another file."
-        )
 
 
 def _one(num_scales: int | None, volume_format: str) -> int:

@@ -9,7 +9,9 @@ In one go:
 A volume of this machine is made beside its place, under a name that begins with
 `.tmp-`, and is renamed when the block ends without an exception; otherwise it
 is removed. A process that is killed leaves the `.tmp-` thing, which nothing
-reads. A dataset that joins an existing HDF5 file is renamed inside the file.
+reads. A dataset that joins an HDF5 file is written into a copy of the file,
+which takes its place: who is killed while writing HDF5 leaves a file that
+cannot be opened. If the file has changed meanwhile, it stays as it is.
 
 In several goes, or by several processes, any of which may be killed:
 
@@ -32,7 +34,8 @@ which buckets could not do, and so all places have the one way.
 
 A file of HDF5 or numpy cannot be written so: who is killed while writing leaves
 an HDF5 file that cannot be opened. Its voxels are collected in a zarr beside
-it, and `publish` makes the file of them, which takes the room of both.
+it, and `publish` makes the file of them, which takes the room of both (and of
+the HDF5 file that a dataset joins, once more).
 
 Whatever is killed at whatever moment, the calls can be repeated. Processes that
 publish the same volume at the same time write the same bytes.
@@ -49,7 +52,6 @@ import shutil
 from typing import Any
 import urllib.parse
 
-import h5py
 import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
@@ -93,14 +95,13 @@ def staged(
         return
     temporary = _beside(final, f".tmp-{secrets.token_hex(4)}-")
     try:
-        with store.create(
-            temporary.text, info, attributes=attributes
-        ) as filling:
-            yield filling
-        store.refuse_existing(address)
-        _rename(temporary, final)
+        with _replacing(temporary, final):
+            with store.create(
+                temporary.text, info, attributes=attributes
+            ) as filling:
+                yield filling
     except BaseException:
-        _remove(temporary, final)
+        _remove(temporary)
         raise
 
 
@@ -250,19 +251,19 @@ class Unfinished:
             final.write(name, data or b"")
 
     def _write_file(self) -> None:
-        temporary = _beside(self.final, f"{_PARTIAL}-", self.notes.url)
-        _remove(temporary, self.final)  # Of an attempt that was killed.
-        with store.open(self._waiting.text) as voxels:
-            info = voxels.info
-            with store.create(
-                temporary.text, info, attributes=voxels.attributes
-            ) as target:
-                for box in grid.aligned(
-                    info.domain, info.chunk_zyx, info.domain.start, _COPIED
-                ):
-                    target.write(box, voxels.read(box))
         store.refuse_existing(self.final.text)
-        _rename(temporary, self.final)
+        temporary = _beside(self.final, f"{_PARTIAL}-", self.notes.url)
+        _remove(temporary)  # Of an attempt that was killed.
+        with (
+            _replacing(temporary, self.final),
+            store.open(self._waiting.text) as voxels,
+            store.create(
+                temporary.text, voxels.info, attributes=voxels.attributes
+            ) as target,
+        ):
+            domain, chunk = voxels.domain, voxels.info.chunk_zyx
+            for box in grid.aligned(domain, chunk, domain.start, _COPIED):
+                target.write(box, voxels.read(box))
 
     def forget(self) -> None:
         """Removes notes and metadata that wait; chunks remain."""
@@ -292,7 +293,7 @@ def _notes(final: Address) -> Place:
     if final.format not in FILES:
         where = final.place
         return Place(where.name(_PARTIAL), where.endpoint, where.region)
-    folder, name = os.path.split(os.path.abspath(final.path))
+    folder, name = os.path.split(os.path.realpath(final.path))
     parts = [_PARTIAL, name, *final.dataset.split("/")]
     return Place(os.path.join(folder, "-".join(filter(None, parts))))
 
@@ -334,39 +335,51 @@ def _kvstore(where: Place) -> ts.KvStore:
 
 def _beside(final: Address, mark: str, folder: str = "") -> Address:
     """An address of the same format, that nothing else has."""
-    if final.format == "hdf5" and os.path.exists(final.path):
-        dataset = f"{mark}{final.dataset.replace('/', '-')}"
-        text = f"{final.path}:{dataset}"
-    else:
-        beside, name = os.path.split(os.path.abspath(final.path))
-        text = os.path.join(folder or beside, mark + name)
-        if final.format in address_lib.SCHEMES:
-            text = f"{final.format}://{text}"
-        if final.dataset:
-            text = f"{text}:{final.dataset}"
+    beside, name = os.path.split(os.path.realpath(final.path))
+    text = os.path.join(folder or beside, mark + name)
+    if final.format in address_lib.SCHEMES:
+        text = f"{final.format}://{text}"
+    if final.dataset:
+        text = f"{text}:{final.dataset}"
     return address_lib.parse(text, creating=True)
 
 
-def _rename(temporary: Address, final: Address) -> None:
-    if temporary.path == final.path:
-        with h5py.File(final.path, "r+") as file:
-            file.move(temporary.dataset, final.dataset)
-        return
-    if final.format == "hdf5" and os.path.exists(final.path):
+@contextlib.contextmanager
+def _replacing(temporary: Address, final: Address) -> Iterator[None]:
+    """Puts what is made at `temporary` into the place of `final`."""
+    before = _joined(final)
+    if before:
+        shutil.copyfile(final.path, temporary.path)
+        shutil.copymode(final.path, temporary.path)
+    yield
+    store.refuse_existing(final.text)
+    if _joined(final) != before:
         raise FileExistsError(
-            f"{final.path}: another file has appeared there, and nothing is "
-            f"overwritten."
+            f"{final.path}: has changed meanwhile, and nothing is overwritten; "
+            f"run the same again."
         )
+    _rename(temporary, final)
+
+
+def _joined(final: Address) -> tuple[int, ...]:
+    """What the HDF5 file that a dataset joins is now; empty if none is."""
+    if final.format != "hdf5" or not os.path.exists(final.path):
+        return ()
+    found = os.stat(final.path)
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _rename(temporary: Address, final: Address) -> None:
+    path = os.path.realpath(final.path)
+    if final.format in FILES:
+        with open(temporary.path, "rb") as file:
+            os.fsync(file.fileno())
     if final.format == "npy":
-        os.replace(f"{temporary.path}.json", f"{final.path}.json")
-    os.replace(temporary.path, final.path)
+        os.replace(f"{temporary.path}.json", f"{path}.json")
+    os.replace(temporary.path, path)
 
 
-def _remove(temporary: Address, final: Address) -> None:
-    if temporary.path == final.path:
-        with h5py.File(final.path, "r+") as file:
-            file.pop(temporary.dataset, None)
-        return
+def _remove(temporary: Address) -> None:
     for path in (temporary.path, f"{temporary.path}.json"):
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -84,6 +84,71 @@ def test_a_dataset_joins_an_hdf5_file(tmp_path):
         np.testing.assert_array_equal(found.read(), VOXELS)
 
 
+@pytest.fixture
+def joined(tmp_path):
+    """A file of the user's, behind a link, and a dataset that joins it."""
+    (tmp_path / "there").mkdir()
+    with h5py.File(tmp_path / "there" / "real.h5", "w") as file:
+        file["other"] = VOXELS
+    (tmp_path / "em.h5").symlink_to("there/real.h5")
+    return tmp_path / "there" / "real.h5", f"{tmp_path}/em.h5:raw"
+
+
+def _staged(address):
+    with volume.staged(address, INFO) as filling:
+        filling.write(INFO.domain, VOXELS)
+
+
+def _published(address):
+    unfinished = staging.Unfinished(address)
+    unfinished.create(INFO)
+    unfinished.scales()[0].write(INFO.domain, VOXELS)
+    unfinished.publish()
+
+
+@pytest.mark.parametrize("make", [_staged, _published])
+def test_a_file_is_never_half_written(make, joined, monkeypatch):
+    """Whoever is killed while writing it, at whatever moment."""
+    path, address = joined
+    os.chmod(path, 0o640)
+    before, seen = path.read_bytes(), []
+    write = h5py.Dataset.__setitem__
+
+    def noted(self, index, value):
+        write(self, index, value)
+        seen.append(path.read_bytes())
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", noted)
+    make(address)
+    assert seen and set(seen) == {before}
+    assert path.stat().st_mode & 0o777 == 0o640
+    with h5py.File(path) as file:
+        np.testing.assert_array_equal(file["other"], VOXELS)
+        np.testing.assert_array_equal(file["raw"], VOXELS)
+    assert os.listdir(path.parent) == [path.name]
+    assert (path.parent.parent / "em.h5").is_symlink()
+
+
+@pytest.mark.parametrize("make", [_staged, _published])
+def test_a_file_that_changes_meanwhile_stays(make, joined, monkeypatch):
+    path, address = joined
+    write = h5py.Dataset.__setitem__
+
+    def meanwhile(self, index, value):
+        write(self, index, value)
+        with monkeypatch.context() as patch:
+            patch.setattr(h5py.Dataset, "__setitem__", write)
+            with h5py.File(path, "r+") as file:
+                file["other"][0] = 7
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", meanwhile)
+    with pytest.raises(FileExistsError, match="has changed meanwhile"):
+        make(address)
+    with h5py.File(path) as file:
+        assert list(file) == ["other"]
+        assert (file["other"][0] == 7).all()
+
+
 _KILLED = """
 import os, signal, sys, numpy as np
 from ffn_tf import volume

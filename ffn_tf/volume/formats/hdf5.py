@@ -10,7 +10,7 @@ and says what it is in attributes of the dataset:
     ffn_tf           JSON: kind, and the attributes that `create` was given
 
 A new file appears with its dataset or not at all; a dataset that joins an
-existing file is added in place.
+existing file is added in place here, and into a copy by staging.py.
 """
 
 from __future__ import annotations
