@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 import contextlib
+import errno
 import io
 import os
 from typing import Any
@@ -67,6 +68,11 @@ class Reader:
     def __contains__(self, key: str) -> bool:
         return f"{key}.npy" in self._archive.namelist()
 
+    def check(self) -> None:
+        """Reads all of it, which its checksums must fit."""
+        if damaged := self._archive.testzip():
+            raise ValueError(f"{damaged} in it does not fit its checksum")
+
     def raw(self, key: str) -> bytes:
         """The .npy bytes of a member."""
         if key not in self:
@@ -100,7 +106,13 @@ def read(path: str | os.PathLike[str]) -> Iterator[Reader]:
     try:
         with zipfile.ZipFile(name) as archive:
             yield Reader(archive, name)
-    except _DAMAGE as error:
+    except (*_DAMAGE, OSError) as error:
+        # Damage may ask for a place before the file, or look like bzip2.
+        if isinstance(error, OSError) and error.errno not in (
+            None,
+            errno.EINVAL,
+        ):
+            raise
         raise ValueError(
             f"{name}: cannot be read as a result file: {error}. If a run of "
             f"ours made it, delete it and run again."

@@ -89,10 +89,16 @@ class Results:
             )
 
     def is_done(self, box: volume.Box) -> bool:
+        """Whether its file is there and whole.
+
+        Raises:
+          ValueError: a file of other options, or of another box.
+        """
         path = subvolume.path_for(self.path, box.start)
-        if not path.exists():
+        try:
+            provenance = subvolume.load_provenance(path)
+        except (FileNotFoundError, ValueError):
             return False
-        provenance = subvolume.load_provenance(path)
         mine = json.loads(self._written)
         other = [
             k for k in mine if k in provenance and provenance[k] != mine[k]
@@ -102,8 +108,9 @@ class Results:
                 f"{path} was made with other options ({', '.join(other)}) and "
                 f"put here. Move it away, or use another folder."
             )
-        found = tuple(provenance.get("size_zyx", ()))
-        if found != box.size:  # Files are named by their corner alone.
+        found = provenance.get("size_zyx")
+        # Files are named by their corner alone.
+        if found != list(box.size):
             raise ValueError(
                 f"{path} is a subvolume of size_zyx {found}, where this run "
                 f"has one of size_zyx {box.size}. Use another folder."

@@ -12,8 +12,9 @@ A run's folder holds
     <x>/<y>/seg-<x>_<y>_<z>.npz   finished subvolumes
     <x>/<y>/seg-<x>_<y>_<z>.cpoint  states of unfinished ones
 
-A finished subvolume is never done again; an unfinished one goes on from its
-state, and ends in the same bytes as if it had not been interrupted.
+A finished subvolume is not done again, unless its file is damaged; an
+unfinished one goes on from its state, and ends in the same bytes as if it had
+not been interrupted.
 """
 
 from __future__ import annotations
@@ -263,6 +264,10 @@ class Run:
         )
 
     def _warn(self) -> None:
+        for box in self.todo:
+            path = subvolume.path_for(self.folder, box.start)
+            if path.exists():
+                program.warn(f"{path} is damaged, and is made anew.")
         doubt = intensity.doubt(
             intensity.samples(self.image, self.box, self.network.view.size),
             self.request.image_mean,

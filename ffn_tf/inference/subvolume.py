@@ -180,20 +180,21 @@ def load(path: str | os.PathLike[str]) -> Subvolume:
             segmentation=labels,
             origins=origins,
             overlaps=overlaps,
-            counters=json.loads(file.text("counters", "{}")),
+            counters=_json_object(file, "counters"),
             request=request.tobytes() if request.item() else b"",
-            provenance=json.loads(file.text("provenance", "{}")),
+            provenance=_json_object(file, "provenance"),
         )
 
 
 def load_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Only what made the file; empty for a file of google/ffn's.
+    """What made the file, all of which is checked; empty for google/ffn's.
 
     Raises:
       FileNotFoundError, ValueError: as `load`.
     """
     with archive.read(path) as file:
-        return json.loads(file.text("provenance", "{}"))
+        file.check()
+        return _json_object(file, "provenance")
 
 
 def is_result(address: str) -> bool:
@@ -252,6 +253,13 @@ def _narrowed(labels: np.ndarray) -> np.ndarray:
             f"markers of rejected seeds must become 0 first."
         )
     return labels.astype(np.min_scalar_type(high))
+
+
+def _json_object(file: archive.Reader, key: str) -> dict[str, Any]:
+    found = json.loads(file.text(key, "{}"))
+    if not isinstance(found, dict):
+        raise ValueError(f"{key}: expected a JSON object, found {found!r}")
+    return found
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -265,6 +265,35 @@ def test_a_rerun_makes_what_is_missing(halves, done):
     assert contents(out) == contents(done / "halves")
 
 
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[120] ^= 4  # Of the segmentation.
+    path.write_bytes(data)
+
+
+def _truncate(path):
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+def _garble(path):
+    """Whole, but not ours."""
+    archive.write(path, {"provenance": np.array("[" * 100_000)})
+
+
+@pytest.mark.parametrize("damage", [_flip, _truncate, _garble])
+def test_a_damaged_result_is_made_anew(halves, done, capfd, damage):
+    out = halves["segmentation_output_dir"]
+    first, second = subvolume.find(out).values()
+    kept = first.stat().st_mtime_ns
+    damage(second)
+    assert run(halves, **HALVES).skipped == 1
+    assert first.stat().st_mtime_ns == kept
+    assert contents(out) == contents(done / "halves")
+    warning = f"warning: {second} is damaged, and is made anew."
+    assert capfd.readouterr().err.splitlines().count(warning) == 1
+    assert run(halves, **HALVES).skipped == 2
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [

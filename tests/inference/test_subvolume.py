@@ -398,6 +398,23 @@ def test_damaged_archives(tmp_path) -> None:
         subvolume_lib.load(path)
 
 
+def test_a_flipped_bit_is_noticed_or_harmless(tmp_path) -> None:
+    path = subvolume_lib.save(tmp_path, make())
+    whole, expected = path.read_bytes(), subvolume_lib.load(path)
+    bits = np.random.default_rng(0).integers(8, size=len(whole))
+    for at, bit in enumerate(bits):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << bit
+        path.write_bytes(damaged)
+        try:
+            made_by = subvolume_lib.load_provenance(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:  # Without it, no run takes the file for its own.
+            if made_by:
+                check_same(subvolume_lib.load(path), expected)
+
+
 def test_missing_file_and_missing_key(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.npz"):
         subvolume_lib.load(tmp_path / "none.npz")
