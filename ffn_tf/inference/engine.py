@@ -164,7 +164,8 @@ def create(
         that all who share it compute alike.
 
     Raises:
-      ValueError: see `resolve`; or int8 without samples.
+      ValueError: see `resolve`; int8 without samples; or `keep` is damaged,
+        or the calibration of something else.
     """
     name, compute_dtype = resolve(name, compute_dtype)
     if name == "openvino":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import hashlib
 import pathlib
 
 import numpy as np
@@ -30,7 +32,8 @@ class OpenVinoEngine(engine.Engine):
       keep: file of the calibration; read if it is there, else written.
 
     Raises:
-      ValueError: int8 without samples, or a damaged calibration.
+      ValueError: int8 without samples, or a calibration in `keep` that is
+        damaged or of something else.
     """
 
     name = "openvino"
@@ -89,17 +92,22 @@ def _calibrated(
     keep: pathlib.Path | None,
 ) -> list[quantisation.Quantised]:
     """The calibration in `keep`, or a new one."""
-    if keep is not None and keep.exists():
-        return quantisation.load(keep)
     if samples is None:
         raise ValueError(
             "compute_dtype=int8 is calibrated on samples of the volume: none "
             "were given."
         )
     images, seed = samples()
+    digest = _digest([*network.get_weights(), *images, seed])
+    if keep is not None and keep.exists():
+        return quantisation.load(keep, digest)
     layers = precision.calibrated(
         _converted(network, 1), images, seed, _CALIBRATION_STEPS
     )
     if keep is not None:
-        quantisation.save(keep, layers)
+        quantisation.save(keep, layers, digest)
     return layers
+
+
+def _digest(arrays: Sequence[np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest()

@@ -110,22 +110,37 @@ def quantised(weights: np.ndarray, statistics: Statistics) -> Quantised:
     )
 
 
-def save(path: str | os.PathLike[str], layers: Sequence[Quantised]) -> None:
-    """Writes `layers` as a numpy archive, whole or not at all."""
-    members = {"num_layers": np.array(len(layers))}
+def save(
+    path: str | os.PathLike[str], layers: Sequence[Quantised], made_of: str
+) -> None:
+    """Writes `layers` as a numpy archive, whole or not at all.
+
+    Args:
+      path: where.
+      layers: what to write.
+      made_of: marks what they depend on.
+    """
+    members = {
+        "num_layers": np.array(len(layers)),
+        "made_of": np.array(made_of),
+    }
     for index, layer in enumerate(layers):
         for name, array in dataclasses.asdict(layer).items():
             members[f"{name}_{index}"] = array
     archive.write(path, members)
 
 
-def load(path: str | os.PathLike[str]) -> list[Quantised]:
+def load(path: str | os.PathLike[str], made_of: str) -> list[Quantised]:
     """What `save` wrote.
 
     Raises:
-      ValueError: a damaged file.
+      ValueError: a damaged file, or one that was made of something else.
     """
     with archive.read(path) as members:
+        if members.text("made_of", "") != made_of:
+            raise ValueError(
+                "it is the calibration of another network or other samples"
+            )
         names = [field.name for field in dataclasses.fields(Quantised)]
         return [
             Quantised(*(members.array(f"{name}_{index}") for name in names))

@@ -9,7 +9,7 @@ import pytest
 
 from ffn_tf import model
 from ffn_tf.inference import engine as engine_lib
-from ffn_tf.inference import engine_openvino
+from ffn_tf.inference import engine_openvino, precision
 
 # isort: split
 import tensorflow as tf
@@ -181,27 +181,47 @@ def test_int8_needs_samples(network):
         engine_lib.create(network, "openvino", "int8")
 
 
-def test_int8_is_fitted_once(network, tmp_path):
+def test_int8_is_fitted_once(network, tmp_path, monkeypatch):
     """The fit is the same each time; one that is kept is read."""
     keep = tmp_path / "int8.npz"
     images, seeds = fields(1)
 
-    def predicted(samples):
+    def predicted(samples=samples, network=network):
         engine = engine_lib.create(
             network, "openvino", "int8", 1, samples, keep
         )
         return np.array(engine.predict(images, seeds))
 
-    first = predicted(samples)
+    first = predicted()
     kept = keep.read_bytes()
-    np.testing.assert_array_equal(predicted(None), first)
+    with monkeypatch.context() as patch:
+        patch.setattr(precision, "calibrated", None)
+        np.testing.assert_array_equal(predicted(), first)
     assert keep.read_bytes() == kept
     keep.unlink()
-    np.testing.assert_array_equal(predicted(samples), first)
+    np.testing.assert_array_equal(predicted(), first)
     assert keep.read_bytes() == kept
     keep.write_bytes(kept[:-9])
     with pytest.raises(ValueError, match="delete it and run again"):
-        predicted(samples)
+        predicted()
+
+
+@pytest.mark.parametrize("what", ["network", "images", "seed"])
+def test_a_fit_to_something_else_is_refused(network, tmp_path, what):
+    keep = tmp_path / "int8.npz"
+    engine_lib.create(network, "openvino", "int8", 1, samples, keep)
+    images, seed = samples()
+    if what == "network":
+        network = model.ConvStack(depth=3, features=8, view=VIEW)
+        network.build()
+    elif what == "images":
+        images[1][0, 0, 0] += 1
+    else:
+        seed[4, 4, 4] += 1
+    with pytest.raises(ValueError, match="another network or other samples"):
+        engine_lib.create(
+            network, "openvino", "int8", 1, lambda: (images, seed), keep
+        )
 
 
 # -----------------------------------------------------------------------------

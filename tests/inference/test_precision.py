@@ -283,8 +283,8 @@ def test_kept_layers_are_read_as_they_were(tmp_path):
         )
         for _ in range(2)
     ]
-    quantisation.save(tmp_path / "int8.npz", layers)
-    found = quantisation.load(tmp_path / "int8.npz")
+    quantisation.save(tmp_path / "int8.npz", layers, "these")
+    found = quantisation.load(tmp_path / "int8.npz", "these")
     assert len(found) == 2
     for one, other in zip(found, layers):
         for name in ("ranges", "weights", "bound"):
