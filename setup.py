@@ -38,6 +38,7 @@ setuptools.setup(
         "gcsfs>=2026.9",
         "h5py>=3.11",
         "keras>=3.10",
+        "numba>=0.63",
         "numpy>=2",
         "openvino>=2025.2; platform_machine == 'x86_64'",
         "pillow>=11",
