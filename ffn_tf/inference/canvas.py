@@ -278,28 +278,24 @@ class Canvas:
         """Goes on from an earlier `state` of a canvas of the same image."""
         self.segmentation = arrays["segmentation"].copy()
         self.seeds = arrays["seeds"]
-        self.next_seed = values["next_seed"]
-        self._steps = values["steps"]
-        self._low = _position(values["low"])
-        self._high = _position(values["high"])
+        self.next_seed = int(values["next_seed"])
+        self._steps = int(values["steps"])
+        self._low = movement.as_position(values["low"])
+        self._high = movement.as_position(values["high"])
         start = values["start"]
-        self._start = None if start is None else _position(start)
+        self._start = None if start is None else movement.as_position(start)
         self.seed[self._hull()] = arrays["hull"]
         self._movement.restore(values["movement"])
-        self.counters = dict(values["counters"])
+        counters = values["counters"]
+        self.counters = {name: int(counters[name]) for name in _COUNTERS}
         self.origins = {
-            int(label): Origin(_position(start_zyx), steps)
+            int(label): Origin(movement.as_position(start_zyx), steps)
             for label, (start_zyx, steps) in values["origins"].items()
         }
         self.overlaps = {
             int(label): np.array(kept, np.int64).reshape(2, -1)
             for label, kept in values["overlaps"].items()
         }
-
-
-def _position(values: Any) -> Position:
-    z, y, x = (int(v) for v in values)
-    return z, y, x
 
 
 _COUNTERS = (

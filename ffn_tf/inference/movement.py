@@ -126,7 +126,12 @@ class FaceMaxMovement:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from an earlier `state`."""
-        z, y, x = state["origin"]
-        self._origin = (z, y, x)
-        self._queue = collections.deque((z, y, x) for z, y, x in state["queue"])
-        self._visited = {(z, y, x) for z, y, x in state["visited"]}
+        self._origin = as_position(state["origin"])
+        self._queue = collections.deque(map(as_position, state["queue"]))
+        self._visited = set(map(as_position, state["visited"]))
+
+
+def as_position(values: Any) -> Position:
+    """Three integers, as they come from JSON."""
+    z, y, x = (int(v) for v in values)
+    return z, y, x

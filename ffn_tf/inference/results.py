@@ -71,7 +71,7 @@ class Results:
         mine = _flat(json.loads(self._written))
         try:
             theirs = _flat(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise ValueError(
                 f"{path} is damaged ({error}), so what {self.path} holds "
                 f"cannot be told. Use another folder."

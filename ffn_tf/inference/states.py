@@ -17,8 +17,6 @@ from ffn_tf.inference import archive, subvolume
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.volume import files
 
-_ARRAYS = ("segmentation", "seeds", "hull")
-
 
 def path_for(
     folder: pathlib.Path, corner_zyx: canvas_lib.Position
@@ -51,15 +49,24 @@ def restore(
         or of a run of other options.
     """
     with archive.read(path_for(folder, canvas.corner_zyx)) as file:
-        arrays = {name: file.array(name) for name in _ARRAYS}
         if file.text("made_by", "") != made_by:
             raise ValueError("it is of a run of other options")
+        fresh, _ = canvas.state()
+        arrays = {name: file.array(name) for name in fresh}
         found, expected = arrays["segmentation"].shape, canvas.image.shape
         if found != expected:
             raise ValueError(
                 f"it is of a subvolume of size_zyx {found}, this one has "
                 f"{expected}"
             )
+        for name, array in arrays.items():
+            if (array.dtype, array.ndim) != (
+                fresh[name].dtype,
+                fresh[name].ndim,
+            ):
+                raise ValueError(
+                    f"{name}: found {array.dtype} of shape {array.shape}"
+                )
         try:
             canvas.restore(arrays, json.loads(file.text("state")))
         except (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import pathlib
 import time
 
@@ -30,6 +31,11 @@ class Timing:
     network_seconds: float = 0.0
     setup_seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name}: expected 0 or more, found {value}")
+
     def added(self, other: Timing) -> Timing:
         return Timing(
             **{
@@ -51,7 +57,7 @@ def read(folder: str | pathlib.Path) -> Timing:
         return Timing()
     try:
         return Timing(**json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({error}). Delete it: only the times are lost."
         ) from error

@@ -74,7 +74,7 @@ def _load_folder(folder: pathlib.Path) -> convstack.ConvStack:
         described = json.loads(description.read_text(encoding="utf-8"))
         name, config = described["model"], described["config"]
         digest = described["weights"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{description} does not describe a network ({error!r}): expected "
             f'JSON with "model", "config" and "weights".'

@@ -5,6 +5,7 @@ The network is made by hand (tests/conftest.py), with fields of view of 5^3.
 
 import dataclasses
 import errno
+import json
 import pathlib
 import resource
 import shutil
@@ -557,22 +558,49 @@ def test_a_state_of_unknown_make_is_left_alone(files):
         run(files)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "no values", "no list"])
-def test_a_damaged_state_says_what_to_do(files, damage):
-    run(files)
-    out = pathlib.Path(files["segmentation_output_dir"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        {"state": None},
+        {"state": np.array("[" * 100_000)},
+        {"state": np.array("[]")},
+        {"next_seed": "first"},
+        {"steps": None},
+        {"counters": {}},
+        {"movement": {"origin": [0, 0, 0], "queue": ["abc"], "visited": []}},
+        {"seeds": np.array(0)},
+        {"seeds": np.zeros((3, 3))},
+        {"segmentation": np.zeros(SHAPE)},
+        {"hull": np.zeros((0, 5, 5), np.float32)},
+        {"hull": np.zeros((5, 5, 5), np.uint8)},
+    ],
+)
+def test_a_damaged_state_says_what_to_do(whole, damage):
+    out = pathlib.Path(whole["segmentation_output_dir"])
     subvolume.path_for(out, (0, 0, 0)).unlink()
-    path = subvolume.path_for(out, (0, 0, 0), "cpoint")
-    arrays = {"segmentation": np.zeros(SHAPE), "seeds": 0, "hull": 0}
-    arrays |= {"made_by": np.array(prepared(files).results.digest)}
+    prepare = prepared(whole)
+    canvas = prepare._canvas(prepare.box)
+    next(canvas.segment_all())
+    states.save(out, canvas, prepare.results.digest)
+    path = states.path_for(out, (0, 0, 0))
     if damage == "truncated":
         path.write_bytes(b"PK")
-    elif damage == "no values":
-        archive.write(path, arrays)
     else:
-        archive.write(path, arrays | {"state": np.array("{}")})
+        with np.load(path) as file:
+            members = dict(file)
+        values = json.loads(str(members["state"]))
+        for name, value in damage.items():
+            if name in values:
+                values[name] = value
+                members["state"] = np.array(json.dumps(values))
+            elif value is None:
+                del members[name]
+            else:
+                members[name] = value
+        archive.write(path, members)
     with pytest.raises(ValueError, match="delete it and run again") as caught:
-        run(files)
+        run(whole)
     assert str(path) in str(caught.value)
 
 
@@ -591,14 +619,28 @@ def test_a_state_of_another_size(files):
         run(files)
 
 
-def test_damaged_times_say_what_to_do(halves):
+@pytest.mark.parametrize(
+    "text",
+    ['{"steps": 1, "steeps": 2}', '{"steps": "1"}', '{"seconds": NaN}']
+    + ["[]", "[" * 100_000, "\0", '{"seconds": null}', '{"steps": -1}'],
+)
+def test_damaged_times_say_what_to_do(halves, text):
     out = pathlib.Path(halves["segmentation_output_dir"])
     subvolume.find(out)[0, 0, 0].unlink()
-    (out / "timing.json").write_text('{"steps": 1, "steeps": 2}')
+    (out / "timing.json").write_text(text)
     with pytest.raises(ValueError, match=r"timing.json is damaged.*Delete it"):
         run(halves, **HALVES)
     (out / "timing.json").unlink()
     assert run(halves, **HALVES).segments == 2
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "{", "[" * 100_000, "\0"])
+def test_a_damaged_run_json_says_so(whole, text):
+    out = pathlib.Path(whole["segmentation_output_dir"])
+    (out / "run.json").write_text(text)
+    with pytest.raises(ValueError, match=r"run\.json is damaged"):
+        run(whole)
+    assert (out / "run.json").read_text() == text
 
 
 def test_two_runs_do_not_share_a_folder(files):

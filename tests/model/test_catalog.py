@@ -74,7 +74,9 @@ def test_weights_of_another_network_are_refused(network, tmp_path):
         model.load(str(tmp_path))
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"model": "convstack"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"model": "convstack"}', "[" * 100_000]
+)
 def test_a_damaged_description_is_refused(network, tmp_path, text):
     model.save(network, tmp_path, {})
     (tmp_path / "model.json").write_text(text)
