@@ -14,6 +14,7 @@ was when it is run again.
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 from ffn_tf import program
 from ffn_tf.inference import options as options_lib
@@ -59,7 +60,7 @@ def _request(path: str) -> request_lib.InferenceRequest:
         return request_lib.InferenceRequest(
             options=options_lib.InferenceOptions(**ours), **theirs
         )
-    base = request_lib.parse(path)
+    base = request_lib.parse(pathlib.Path(path))
     thresholds = dataclasses.replace(base.options, **ours)
     return dataclasses.replace(base, options=thresholds, **theirs)
 

@@ -156,6 +156,14 @@ def test_a_request_alone(asked, text_request):
     assert options == runner.RunOptions()
 
 
+def test_a_request_of_an_odd_name_and_a_byte_order_mark(asked, tmp_path):
+    """As Windows' editor writes it."""
+    path = tmp_path / "request {final}.pbtxt"
+    path.write_bytes(b"\xef\xbb\xbf" + REQUEST.encode())
+    request, _ = asked(f"--inference_request={path}")
+    assert request == request_lib.parse(REQUEST)
+
+
 def test_the_flagfile_says_what_google_s_request_says(asked, fib25):
     path = fib25 / "inference_training_sample2.pbtxt"
     theirs, _ = asked(f"--inference_request={path}")

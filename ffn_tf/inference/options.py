@@ -65,6 +65,19 @@ class InferenceOptions:
         """The logit of the probability `name`, in float32 as google/ffn's."""
         return np.float32(special.logit(getattr(self, name)))
 
+    def check_seeds_move(self) -> None:
+        """Refuses options by which no object could grow.
+
+        They may be read (old files have them), but not run.
+        """
+        check(
+            self.logit("init_activation") >= self.logit("move_threshold"),
+            "init_activation",
+            f"at least move_threshold ({self.move_threshold:.6g}), for else "
+            f"no seed ever moves and nothing is segmented",
+            f"{self.init_activation:.6g}",
+        )
+
     def __post_init__(self) -> None:
         probabilities = (
             "init_activation",

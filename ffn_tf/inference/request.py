@@ -174,7 +174,7 @@ def parse(text_or_path: str | os.PathLike[str]) -> InferenceRequest:
     if not isinstance(text_or_path, str) or "{" not in text:
         source = text
         try:
-            text = pathlib.Path(text).read_text(encoding="utf-8")
+            text = pathlib.Path(text).read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValueError(f"{source}: not a text file ({error}).") from error
     message = protos.parse_text("InferenceRequest", text, source)
@@ -267,7 +267,7 @@ def _from_message(message: Any, source: str) -> InferenceRequest:
         name: _json_object(getattr(message, name), f"{source}: {name}")
         for name in _ARGS
     }
-    image = _address(message.image, source)
+    image = address_of(message.image, source, "image")
     try:
         return InferenceRequest(
             image=image,
@@ -296,29 +296,34 @@ def _zyx(vector: Any) -> tuple[int, int, int]:
 def _json_object(text: str, what: str) -> dict[str, Any]:
     try:
         value = json.loads(text or "{}")
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{what}: not JSON ({error}): {text!r}.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        found = f"{text:.200}"
+        raise ValueError(f"{what}: not JSON ({error}): {found!r}.") from error
     if not isinstance(value, dict):
         raise ValueError(f"{what}: expected a JSON object, found {text!r}.")
     return value
 
 
-def _address(volume_path: Any, source: str) -> str:
-    """The address that `volume.open` takes, of a DecoratedVolume message."""
+def address_of(volume_path: Any, source: str, field: str) -> str:
+    """The address that `volume.open` takes, of a DecoratedVolume message.
+
+    Raises:
+      ValueError: it names no volume; says which `field` of which `source`.
+    """
     kind = volume_path.WhichOneof("volume_path")
     if kind is None:
         raise ValueError(
-            f"{source}: image names no volume; set image {{ hdf5: "
-            f'"file.h5:dataset" }} or image {{ tensorstore: "{{...}}" }}.'
+            f"{source}: {field} names no volume; set {field} {{ hdf5: "
+            f'"file.h5:dataset" }} or {field} {{ tensorstore: "{{...}}" }}.'
         )
-    address = getattr(volume_path, kind).strip()
+    address: str = getattr(volume_path, kind).strip()
     if kind == "hdf5" and address.count(":") != 1:
         raise ValueError(
-            f"{source}: image.hdf5: expected file:dataset, with one colon, "
+            f"{source}: {field}.hdf5: expected file:dataset, with one colon, "
             f"found {address!r}."
         )
     if kind == "tensorstore":
-        _json_object(address, f"{source}: image.tensorstore")
+        _json_object(address, f"{source}: {field}.tensorstore")
     return address
 
 

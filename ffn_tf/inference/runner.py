@@ -130,6 +130,7 @@ class Run:
 
     def _check(self) -> None:
         request, options = self.request, self.options
+        request.options.check_seeds_move()
         view = geometry.field_of_view(request)
         self.network = model.load(request.model_checkpoint, view)
         self.checkpoint = model.describe(request.model_checkpoint)

@@ -177,6 +177,7 @@ def test_unset_numbers_that_cannot_work(line: str) -> None:
         ('hdf5: "some/em.h5:raw/a"', 'tensorstore: "{"', "not JSON"),
         ('{\\"step\\": 4}', "{4}", "seed_policy_args: not JSON"),
         ('{\\"step\\": 4}', "[4]", "expected a JSON object, found '[4]'"),
+        ('{\\"step\\": 4}', "[" * 99_999, "seed_policy_args: not JSON"),
     ],
 )
 def test_values_that_cannot_work(old: str, new: str, expected: str) -> None:

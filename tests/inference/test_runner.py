@@ -447,6 +447,10 @@ def _ticks():
         ({"bounding_box": "44, 16, 16"}, "bounding box"),
         ({"subvolume_zyx": (8, 8, 8)}, "larger than their overlap"),
         ({"segmentation_output_dir": ""}, "segmentation_output_dir: expected"),
+        (
+            {"options": options(init_activation=0.8, move_threshold=0.81)},
+            r"init_activation: expected at least move_threshold \(0.81",
+        ),
         ({"seed_policy": "PolicyMax"}, "Unknown seed policy 'PolicyMax'"),
         (
             {"seed_policy_args": {"voxel_size": [1, 1, 1]}},
