@@ -302,9 +302,9 @@ def _format_at(place: place_lib.Place) -> str | None:
 def _spec_address(text: str) -> Address:
     try:
         spec = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
-            f"{text}: begins with a brace but is not JSON ({error}); "
+            f"{text:.200}: begins with a brace but is not JSON ({error}); "
             f"expected a TensorStore spec."
         ) from error
     if not isinstance(spec, dict) or "driver" not in spec:

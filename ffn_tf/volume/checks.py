@@ -110,7 +110,7 @@ def three_integers(value: Any, where: str) -> Triple:
 
 
 def three_numbers(value: Any, where: str) -> tuple[float, float, float]:
-    if not _three(value, int, float):
+    if not _three(value, int, float) or not all(map(math.isfinite, value)):
         raise ValueError(
             f"{where}: expected three numbers [z, y, x], found {value!r}."
         )

@@ -231,7 +231,7 @@ def load(path: str | os.PathLike[str]) -> Dataset:
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
         found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
     top = checks.keyed(found, f"{path}", ("name", "volumes"), _KEYS)
     here = str(pathlib.Path(path).resolve().parent)
@@ -241,6 +241,11 @@ def load(path: str | os.PathLike[str]) -> Dataset:
         for role, value in checks.mapping(top["volumes"], str(path)).items()
     }
     _refuse_circles(volumes, f"{path}")
+    issues = top.get("known_issues", [])
+    if not isinstance(issues, list):
+        raise ValueError(
+            f"{path}: known_issues: expected a list, found {issues!r}."
+        )
     return Dataset(
         name=str(top["name"]),
         description=str(top.get("description", "")),
@@ -261,7 +266,7 @@ def load(path: str | os.PathLike[str]) -> Dataset:
         },
         known_issues=tuple(
             Issue(**_texts(value, f"{path}: known_issues", _ISSUE_KEYS, 2))
-            for value in top.get("known_issues", [])
+            for value in issues
         ),
         licence=str(top.get("licence", "")),
         source=str(top.get("source", "")),

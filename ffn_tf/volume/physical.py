@@ -56,7 +56,16 @@ def from_units(units: Sequence[Any]) -> Nanometres | None:
 
 
 def start_voxel(offset_nm: Sequence[float], size_nm: Nanometres) -> Triple:
-    """The first voxel of a volume that begins at `offset_nm`, zyx."""
+    """The first voxel of a volume that begins at `offset_nm`, zyx.
+
+    Raises:
+      ValueError: NaN or infinity among them.
+    """
+    if not all(map(math.isfinite, (*offset_nm, *size_nm))):
+        raise ValueError(
+            f"expected finite lengths (z, y, x), found an offset of "
+            f"{tuple(offset_nm)} and voxels of {tuple(size_nm)} nm."
+        )
     return triple(math.floor(o / s + 1e-6) for o, s in zip(offset_nm, size_nm))
 
 

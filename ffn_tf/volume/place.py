@@ -144,7 +144,7 @@ class Place:
             return None
         try:
             found = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OSError(
                 f"{self.name(*parts)} is not JSON: {error}."
             ) from error

@@ -30,6 +30,15 @@ from ffn_tf.volume.source import Nanometres, Source, VolumeInfo
 Mode = Literal["r", "r+"]
 
 _MEMORY = access.Served("memory")
+# What our code runs into where metadata hold text for numbers, infinity, lists
+# for mappings, or lists in lists in lists.
+_NONSENSE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+)
 _READ_ONLY = ("dataset", "npz", "spec", "stack")
 
 
@@ -182,11 +191,17 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
         raise ValueError(f"{address}: a format that is only read.")
     try:
         source, served = _open_source(where, writable)
+        dict(source.attributes)
     except (ValueError, OSError) as error:
         if where.text in str(error):
             raise
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(f"{where.text}: {error}") from error
+    except _NONSENSE as error:
+        raise OSError(
+            f"{where.text}: what the volume says of itself makes no sense "
+            f"({error!r}); it may be damaged."
+        ) from error
     return Volume(source, str(address), writable=writable, served=served)
 
 
@@ -247,6 +262,11 @@ def refuse_existing(address: str) -> None:
         raise FileExistsError(
             f"{where.text}: exists already, and nothing is overwritten; "
             f"delete it or name another output."
+        )
+    if where.format == "npy" and arrays.has_sidecar_of_others(where.path):
+        raise FileExistsError(
+            f"{where.path}.json: is not of a volume, and would be overwritten "
+            f"by what {where.path} cannot say itself; name another output."
         )
 
 

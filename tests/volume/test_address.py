@@ -96,6 +96,7 @@ def test_spec():
         ("zarr://em?scale=1", r"cannot understand \?scale=1"),
         ('{"driver"', "not JSON"),
         ('{"kvstore": 1}', 'needs a "driver"'),
+        ('{"driver": ' + "[" * 10**5, "not JSON"),
     ],
 )
 def test_refuses(text, message):

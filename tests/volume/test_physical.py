@@ -37,6 +37,15 @@ def test_attributes_that_are_not_what_they_seem(value):
     assert physical.from_attributes(attributes) == (None, (0, 0, 0))
 
 
+@pytest.mark.parametrize("name", ["resolution", "offset"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_lengths_that_are_not_finite(name, value):
+    attributes = {"resolution": (40, 8, 4), "offset": (80, 8, 40)}
+    attributes[name] = (value, 8, 4)
+    with pytest.raises(ValueError, match="expected finite lengths"):
+        physical.from_attributes(attributes)
+
+
 def test_units():
     units = [ts.Unit("40 nm"), ts.Unit("0.008 um"), ts.Unit(4e-6, "mm")]
     assert physical.from_units(units) == pytest.approx((40, 8, 4))

@@ -1,5 +1,7 @@
 """One Volume for every format: what is written is what is read."""
 
+import copy
+import json
 import pathlib
 import tempfile
 
@@ -244,6 +246,54 @@ def test_voxels_that_are_no_numbers_are_named_with_their_place(tmp_path):
         file["x"] = np.full((1, 1, 1), b"text")
     with pytest.raises(ValueError, match=r"a\.h5:x: Voxels are numbers"):
         volume.open(f"{tmp_path}/a.h5:x")
+
+
+_METADATA = {
+    "precomputed": "info",
+    "zarr": ".zattrs",
+    "zarr3": "zarr.json",
+    "n5": "attributes.json",
+}
+_NONSENSE = ["NaN", "Infinity", "1e999", "null", "true", "[]", '{"a": 1}']
+_NONSENSE += ["[" * 10**5, '"x"', '["a", "b", "c"]', "-5"]
+
+
+@pytest.mark.parametrize("name", _METADATA)
+def test_metadata_that_make_no_sense(name, tmp_path):
+    """Each value of them in turn: an error that we mean to raise, or none."""
+    address = written(name, tmp_path)
+    path = tmp_path / "em" / _METADATA[name]
+    whole = json.loads(path.read_text())
+    for place in _places(whole):
+        for nonsense in _NONSENSE:
+            text = json.dumps(_replaced(whole, place, "@")).replace(
+                '"@"', nonsense
+            )
+            path.write_text(text)
+            for query in ("", "?resolution_nm=33.5,8,4", "?mip=7"):
+                try:
+                    with volume.open(address + query) as found:
+                        assert isinstance(found.attributes, dict)
+                except (ValueError, OSError) as error:
+                    assert str(tmp_path) in str(error), error
+
+
+def _places(value):
+    """The keys on the way to each value in a JSON value."""
+    if isinstance(value, dict | list):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield (key,)
+            for rest in _places(value[key]):
+                yield (key, *rest)
+
+
+def _replaced(value, place, new):
+    found = copy.deepcopy(value)
+    inner = found
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = new
+    return found
 
 
 @pytest.mark.parametrize("mode", ["w", "a", ""])

@@ -12,7 +12,6 @@ import json
 import os
 from typing import Any
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -102,19 +101,18 @@ def memory(
 def open_npy(address: Address, writable: bool) -> ArraySource:
     """Maps a `.npy` file."""
     try:
-        array = np.load(
-            address.path,
-            mmap_mode="r+" if writable else "r",
-            allow_pickle=False,
-        )
+        with np.errstate(over="ignore"):  # Of a shape; it is an error then.
+            mapped = np.lib.format.open_memmap(
+                address.path, mode="r+" if writable else "r"
+            )
     except FileNotFoundError:
         raise FileNotFoundError(f"{address.text}: no such file.") from None
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # The header is Python, and parsed as such.
         raise OSError(
-            f"{address.text}: cannot be read as a .npy file ({error}); it "
-            f"may be truncated."
+            f"{address.text}: cannot be read as a .npy file ({_said(error)}); "
+            f"it may be truncated."
         ) from error
-    array = _of_channel(array, address.channel, address.text)
+    array = _of_channel(mapped, address.channel, address.text)
     extra = _read_sidecar(address)
     info = VolumeInfo(
         domain=Box.from_size(extra.get("start_zyx", (0, 0, 0)), array.shape),
@@ -126,16 +124,33 @@ def open_npy(address: Address, writable: bool) -> ArraySource:
     return ArraySource(array, info, extra.get("attributes", {}))
 
 
+def _said(error: Exception) -> str:
+    """The first line of an error, without the advice that follows."""
+    return str(error).partition("\n")[0] or repr(error)
+
+
 def _read_sidecar(address: Address) -> dict[str, Any]:
     try:
         with open(f"{address.path}.json", encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise OSError(
             f"{address.path}.json: not JSON ({error}); repair or delete it."
         ) from error
+
+
+def has_sidecar_of_others(path: str) -> bool:
+    """Whether `FILE.npy.json` is there, and is not one that we wrote."""
+    try:
+        with open(f"{path}.json", encoding="utf-8") as file:
+            found = json.load(file)
+    except FileNotFoundError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    return not isinstance(found, dict) or "start_zyx" not in found
 
 
 def create_npy(
@@ -167,21 +182,32 @@ def open_npz(address: Address) -> ArraySource:
         raise FileNotFoundError(f"{where}: no such file.")
     if not zipfile.is_zipfile(address.path):
         raise OSError(f"{where}: not an .npz archive; it may be truncated.")
-    with np.load(address.path, allow_pickle=False) as archive:
-        names = ", ".join(sorted(archive.files))
-        if key not in archive.files:
-            raise ValueError(f"{where}: no array {key!r}; there are: {names}.")
-        try:
-            array = archive[key]
-        except ValueError as error:
-            raise ValueError(
-                f"{where}: not a whole array of numbers ({error}); pickles "
-                f"are not opened; there are: {names}."
-            ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise OSError(
-                f"{where}: cannot be read ({error}); the file is damaged."
-            ) from error
+    try:
+        with np.load(address.path, allow_pickle=False) as archive:
+            array = _member(archive, key, where)
+    except ValueError:
+        raise
+    except Exception as error:  # As of .npy, or of the archive.
+        raise OSError(
+            f"{where}: cannot be read ({_said(error)}); the file is damaged."
+        ) from error
     array = _of_channel(array, address.channel, where)
     info = VolumeInfo(Box.from_shape(array.shape), array.dtype)
     return ArraySource(array, info, {})
+
+
+def _member(archive: Any, key: str, where: str) -> np.ndarray:
+    names = ", ".join(sorted(archive.files))
+    if key not in archive.files:
+        raise ValueError(f"{where}: no array {key!r}; there are: {names}.")
+    reason = "it is no array"
+    try:
+        array = archive[key]
+    except ValueError as error:
+        reason, array = _said(error), None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(
+            f"{where}: not a whole array of numbers ({reason}); pickles are "
+            f"not opened; there are: {names}."
+        )
+    return array

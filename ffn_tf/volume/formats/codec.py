@@ -58,6 +58,7 @@ _LEVELS = {
 _JPEG_QUALITY = 90
 _WORTH_SHARDS = 128**3  # voxels
 _MANY_FILES = 10_000
+_MOST_BYTES = 2**31  # Of a chunk: no codec takes more, and few memories.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,6 +120,7 @@ def chosen(codec: Codec, volume_format: str, info: VolumeInfo) -> Storage:
     Raises:
       ValueError: the format, the dtype or the kind does not go with it.
     """
+    _check_chunk(info)
     sharded = _sharded(codec, volume_format, info)
     encoding = _encoding(codec, volume_format, info, sharded)
     level = _LEVELS[info.kind or "image"].get(encoding, 0)
@@ -128,6 +130,16 @@ def chosen(codec: Codec, volume_format: str, info: VolumeInfo) -> Storage:
     if sharded:
         divided = _divided(info, _grid(info))
     return Storage(encoding, level, info.chunk_zyx, divided)
+
+
+def _check_chunk(info: VolumeInfo) -> None:
+    size = math.prod(info.chunk_zyx) * info.dtype.itemsize
+    if size >= _MOST_BYTES:
+        raise ValueError(
+            f"chunk_zyx: a chunk of {info.chunk_zyx} voxels of {info.dtype} "
+            f"takes {size:.3g} bytes, expected less than 2 GiB; choose "
+            f"smaller chunks, such as 64,64,64."
+        )
 
 
 def chosen_for_scales(

@@ -191,7 +191,7 @@ class Bucket:
         (data,) = self.read([Part(name)])
         try:
             found = None if data is None else json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise OSError(f"{name} is not JSON: {error}.") from error
         if found is not None and not isinstance(found, dict):
             raise OSError(f"{name} is not a JSON object.")

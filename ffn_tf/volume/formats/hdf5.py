@@ -9,6 +9,10 @@ and says what it is in attributes of the dataset:
     element_size_um  voxel size, micrometres, z y x (ilastik, Fiji)
     ffn_tf           JSON: kind, and the attributes that `create` was given
 
+Chunks that were never written read as the dataset's fill value, as HDF5 has it;
+a virtual dataset whose files are missing would read as that too, and is an
+error.
+
 A new file appears with its dataset or not at all; a dataset that joins an
 existing file is added in place here, and into a copy by staging.py.
 """
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import contextlib
+import itertools
 import json
 import os
 from typing import Any
@@ -140,13 +145,14 @@ def open_hdf5(address: Address, writable: bool) -> Hdf5Source:
 
 
 def _source(file: h5py.File, address: Address) -> Hdf5Source:
-    dataset = file.get(address.dataset) if address.dataset else None
+    dataset = _found(file, address.dataset)
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(
             f"{address.text}: no dataset {address.dataset!r} in the file; "
             f"write FILE:DATASET with one of: "
             f"{', '.join(dataset_names(file)) or '(the file has none)'}."
         )
+    _refuse_without_sources(dataset, address)
     shape = arrays.zyx_shape(dataset.shape, address.channel, address.text)
     size, start = physical.from_attributes(dataset.attrs)
     info = VolumeInfo(
@@ -160,18 +166,62 @@ def _source(file: h5py.File, address: Address) -> Hdf5Source:
     return Hdf5Source(dataset, info, channel, address.text)
 
 
+def _found(file: h5py.File, name: str) -> Any:
+    """What has that name; None for nothing, and links that lead nowhere."""
+    try:
+        return file.get(name) if name else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def _refuse_without_sources(dataset: h5py.Dataset, address: Address) -> None:
+    """HDF5 gives the fill value for what files that are missing hold."""
+    if not dataset.is_virtual:
+        return
+    here = os.path.dirname(os.path.realpath(address.path))
+    prefix = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", here)
+    # In the order in which HDF5 looks for them; a % numbers many files.
+    folders = (prefix, here, os.path.dirname(address.path), "")
+    missing = [
+        name
+        for name in sorted({s.file_name for s in dataset.virtual_sources()})
+        if name != "." and "%" not in name
+        if not any(os.path.exists(os.path.join(f, name)) for f in folders)
+    ]
+    if missing:
+        raise FileNotFoundError(
+            f"{address.text}: a virtual dataset, and {len(missing)} of the "
+            f"files with its voxels are missing, such as {missing[0]}; put "
+            f"them beside {address.path}."
+        )
+
+
 def exists(address: Address) -> bool:
     """Whether the dataset is there.
 
     Raises:
-      ValueError: the address names no dataset.
+      ValueError: the address names no dataset, or one inside of another.
     """
     if not address.dataset:
         raise ValueError(f"{address.text}: no dataset; write FILE:DATASET.")
     if not os.path.exists(address.path):
         return False
     with _open_file(address, "r") as file:
+        _refuse_inside(file, address)
         return address.dataset in file
+
+
+def _refuse_inside(file: h5py.File, address: Address) -> None:
+    """A dataset can only be in groups."""
+    parts = address.dataset.split("/")
+    for group in itertools.accumulate(parts[:-1], "{}/{}".format):
+        if group not in file:
+            return
+        if not isinstance(_found(file, group), h5py.Group):
+            raise ValueError(
+                f"{address.text}: {group} in the file is no group, so that "
+                f"nothing can be in it; name another dataset."
+            )
 
 
 def create_hdf5(

@@ -135,6 +135,15 @@ def test_what_does_not_go_together(name, wanted, dtype, message):
         codec.chosen(codec.Codec(**wanted), name, info(dtype))
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_chunk_that_no_memory_holds(name):
+    most = info("u4", chunk=(512, 1024, 1023))
+    codec.chosen(codec.Codec(), name, most)
+    for dtype, chunk in (("u4", (512, 1024, 1024)), ("u1", (10**5,) * 3)):
+        with pytest.raises(ValueError, match="expected less than 2 GiB"):
+            codec.chosen(codec.Codec(), name, info(dtype, chunk=chunk))
+
+
 def test_labels_are_never_jpeg():
     labels = info("u1", kind="segmentation")
     with pytest.raises(ValueError, match="labels, which must not change"):

@@ -1,5 +1,7 @@
 """HDF5 files and numpy archives that others made, and damaged ones."""
 
+import zipfile
+
 import h5py
 import numpy as np
 import pytest
@@ -95,6 +97,60 @@ def test_a_damaged_chunk(tmp_path):
             found.read()
 
 
+def test_a_virtual_dataset_and_its_files(tmp_path, monkeypatch):
+    """HDF5 would read voxels whose file is missing as zeros."""
+    (tmp_path / "parts").mkdir()
+    layout = h5py.VirtualLayout((6, 4, 5), VOXELS.dtype)
+    for part in range(2):
+        name = f"parts/{part}.h5"
+        with h5py.File(tmp_path / name, "w") as file:
+            file["raw"] = VOXELS + np.uint16(part)
+        layout[3 * part : 3 * part + 3] = h5py.VirtualSource(
+            name, "raw", VOXELS.shape
+        )
+    with h5py.File(tmp_path / "all.h5", "w") as file:
+        file.create_virtual_dataset("raw", layout)
+        file["own"] = VOXELS
+        same = h5py.VirtualLayout(VOXELS.shape, VOXELS.dtype)
+        same[:] = h5py.VirtualSource(file["own"])
+        file.create_virtual_dataset("same", same)
+    wanted = np.concatenate([VOXELS, VOXELS + np.uint16(1)])
+    for folder, path in ((tmp_path, "all.h5"), ("/", tmp_path / "all.h5")):
+        monkeypatch.chdir(folder)
+        with volume.open(f"{path}:raw") as found:
+            np.testing.assert_array_equal(found.read(), wanted)
+        with volume.open(f"{path}:same") as found:
+            np.testing.assert_array_equal(found.read(), VOXELS)
+    (tmp_path / "parts" / "1.h5").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of .* such as parts/1\.h5"):
+        volume.open(f"{tmp_path}/all.h5:raw")
+
+
+@pytest.mark.parametrize("name", ["raw/inner", "raw/a/b", "loop/x", "gone/x"])
+def test_a_dataset_is_in_groups_only(path, name):
+    with h5py.File(path, "r+") as file:
+        file["loop"] = h5py.SoftLink("/loop")
+        file["gone"] = h5py.ExternalLink("gone.h5", "/x")
+    with pytest.raises(ValueError, match=f"no dataset '{name}' in the file"):
+        volume.open(f"{path}:{name}")
+    with pytest.raises(ValueError, match="in the file is no group"):
+        volume.refuse_existing(f"{path}:{name}")
+    volume.refuse_existing(f"{path}:volumes/new/raw")
+
+
+def test_links_that_lead_nowhere(path):
+    with h5py.File(path, "r+") as file:
+        file["loop"] = h5py.SoftLink("/back")
+        file["back"] = h5py.SoftLink("/loop")
+        file["gone"] = h5py.SoftLink("/nowhere")
+        file["self"] = h5py.ExternalLink(path.name, "/self")
+    for name in ("loop", "gone", "self"):
+        with pytest.raises(ValueError, match=f"no dataset '{name}'.*one of"):
+            volume.open(f"{path}:{name}")
+        with pytest.raises(FileExistsError, match="exists already"):
+            volume.refuse_existing(f"{path}:{name}")
+
+
 def test_what_other_tools_read(tmp_path):
     info = volume.VolumeInfo(
         Box.from_size((2, 1, 10), VOXELS.shape), np.uint16, (40, 8, 4)
@@ -133,6 +189,75 @@ def test_damaged_npy(tmp_path):
     np.save(path, np.array([{}, {}], object), allow_pickle=True)
     with pytest.raises(OSError, match="cannot be read"):
         volume.open(str(path))
+
+
+def header(shape, descr="'|u1'", padding=0):
+    """A .npy file of 60 bytes that says it is something else."""
+    text = f"{{'descr':{descr},'fortran_order':False,'shape':{shape}}}"
+    text = text.encode() + b" " * padding + b"\n"
+    size = len(text).to_bytes(4, "little")
+    return b"\x93NUMPY\x02\x00" + size + text + bytes(60)
+
+
+HOSTILE = {
+    "huge": header("(10000000000, 10000000000, 10000000000)"),
+    "more than 64 bits": header(f"({10**24}, 3, 4)"),
+    "negative": header("(-3, 4, 5)"),
+    "no integers": header("(True, True, True)"),
+    "nested": header("(3, 4, 5)", "(" * 150 + ")" * 150),
+    "open": header("(3, 4, 5", "'|u1"),
+    "long": header("(3, 4, 5)", padding=10**6),
+    "objects": header("(3, 4, 5)", "'|O'"),
+    "an archive": b"PK\3\4 and no more",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_headers(name, tmp_path):
+    (tmp_path / "a.npy").write_bytes(HOSTILE[name])
+    with pytest.raises(OSError, match=r"a\.npy: cannot be read") as caught:
+        volume.open(f"{tmp_path}/a.npy")
+    assert "\n" not in str(caught.value)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", HOSTILE[name])
+    with pytest.raises((OSError, ValueError), match=r"a\.npz:x: ") as caught:
+        volume.open(f"{tmp_path}/a.npz:x")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1, 2]",
+        '{"start_zyx": [1e999, 0, 0]}',
+        '{"start_zyx": [NaN, 0, 0]}',
+        '{"start_zyx": null}',
+        '{"voxel_size_nm": ["a", 1, 1]}',
+        '{"attributes": [1]}',
+        "[" * 10**5,
+    ],
+)
+def test_nonsense_beside_npy(text, tmp_path):
+    np.save(tmp_path / "a.npy", VOXELS)
+    (tmp_path / "a.npy.json").write_text(text)
+    with pytest.raises((OSError, ValueError), match=r"a\.npy"):
+        volume.open(f"{tmp_path}/a.npy")
+
+
+def test_what_others_keep_beside_npy_is_not_overwritten(tmp_path):
+    info = volume.from_array(VOXELS).info
+    path = tmp_path / "a.npy.json"
+    for text in ('{"mine": 1}', "[1]", "no JSON"):
+        path.write_text(text)
+        for make in (volume.create, volume.staged):
+            with pytest.raises(FileExistsError, match="is not of a volume"):
+                with make(f"{tmp_path}/a.npy", info):
+                    pytest.fail("must not begin")
+        assert path.read_text() == text
+    path.unlink()
+    volume.create(f"{tmp_path}/a.npy", info).close()
+    (tmp_path / "a.npy").unlink()
+    volume.create(f"{tmp_path}/a.npy", info).close()  # Ours, left behind.
 
 
 def test_npz(tmp_path):
