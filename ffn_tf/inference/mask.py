@@ -116,10 +116,10 @@ class Expression:
             case ast.Compare(left, operators, others):
                 terms = [value(term) for term in (left, *others)]
                 result: Any = np.asarray(True)
-                for op, a, b in zip(operators, terms, terms[1:]):
-                    if type(op) not in _OPERATORS:
+                for compared, a, b in zip(operators, terms, terms[1:]):
+                    if type(compared) not in _OPERATORS:
                         break
-                    result = result & _OPERATORS[type(op)](a, b)
+                    result = result & _OPERATORS[type(compared)](a, b)
                 else:
                     return result
         raise ValueError(

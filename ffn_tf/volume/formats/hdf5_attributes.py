@@ -37,7 +37,7 @@ def write(address: str, attributes: Mapping[str, np.ndarray]) -> None:
     where = address_lib.parse(address)
     found = read(address)
     same = all(
-        np.array_equal(found.get(name), value)
+        name in found and np.array_equal(found[name], value)
         for name, value in attributes.items()
     )
     if where.format != "hdf5" or same:

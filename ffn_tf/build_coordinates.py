@@ -1,0 +1,254 @@
+"""Chooses where a network looks while it is trained: TFRecords of centres.
+
+    python -m ffn_tf.build_coordinates \\
+        --partition_volumes=training2:out/partitions.h5:af \\
+        --coordinate_output=out/coordinates.tfrecord.gz --margin=24,24,24
+
+The second step of training, after compute_partitions: examples from every class
+alike (ffn_tf/sampling/coordinates.py), shuffled, in the files that google/ffn's
+training reads (ffn_tf/sampling/records.py). `--coordinate_output=PATH@8` writes
+eight files, PATH-00000-of-00008 and so on. The same seed gives the same files.
+
+Memory does not grow with the volumes, nor with the examples; there is a file
+beside the output for a while, of 10 bytes an example. Volumes of many gigabytes
+have more voxels than a training will ever see: `--max_per_class`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+
+from ffn_tf import program, volume
+from ffn_tf.sampling import coordinates, records
+from ffn_tf.volume import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What to draw from, and where to write."""
+
+    partition_volumes: tuple[str, ...] = program.option(
+        help="NAME:ADDRESS of partitions, several separated by commas; the "
+        "names are those that train gives to image and labels."
+    )
+    coordinate_output: str = program.option(
+        help="File to write, or PATH@N for N files."
+    )
+    margin: tuple[int, int, int] = program.option(
+        help="Voxels at the border of the volumes where no centre lies, z,y,x: "
+        "half the patch that train reads."
+    )
+    max_per_class: int | None = program.option(
+        None,
+        help="Most examples of each class; by default as many as the largest "
+        "class has voxels.",
+    )
+    seed: int = program.option(0, help="Of the draws and the order.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What has been written.
+
+    Attributes:
+      paths: of the files.
+      plan: classes and examples.
+      was_there: they were complete before.
+    """
+
+    paths: tuple[pathlib.Path, ...]
+    plan: coordinates.Plan
+    was_there: bool
+
+
+def shards(path: str) -> tuple[pathlib.Path, ...]:
+    """The files of PATH@N, or of PATH alone.
+
+    Raises:
+      ValueError: N is not a number above 0.
+    """
+    base, at, number = path.rpartition("@")
+    if not at:
+        return (pathlib.Path(path),)
+    if not number.isdigit() or not 0 < int(number) < 100_000:
+        raise ValueError(
+            f"{path}: after @ comes the number of files, found {number!r}."
+        )
+    count = int(number)
+    return tuple(
+        pathlib.Path(f"{base}-{i:05d}-of-{count:05d}") for i in range(count)
+    )
+
+
+def _split(text: str) -> tuple[str, str]:
+    name, colon, address = text.partition(":")
+    if not colon or not address or "/" in name or address.startswith("//"):
+        raise ValueError(
+            f"--partition_volumes: expected NAME:ADDRESS, such as "
+            f"training2:partitions.h5:af, found {text!r}."
+        )
+    return name, address
+
+
+def run(options: Options) -> Summary:
+    """Draws and writes the examples.
+
+    Raises:
+      FileExistsError: files are there, made with other options.
+      ValueError: the options and the volumes do not go together.
+      OSError: reading or writing failed.
+    """
+    paths = shards(options.coordinate_output)
+    named = [_split(text) for text in options.partition_volumes]
+    names = [name for name, _ in named]
+    if len(set(names)) < len(names):
+        raise ValueError(f"--partition_volumes: a name twice, of {names}.")
+    records.encoded(np.zeros((0, 3)), np.zeros(0), names)  # Checks the names.
+    with contextlib.ExitStack() as stack:
+        sources = [
+            coordinates.Source.within(
+                name,
+                stack.enter_context(volume.open(address)),
+                options.margin,
+            )
+            for name, address in named
+        ]
+        plan = coordinates.planned(sources, options.max_per_class)
+        record = {
+            "program": "ffn_tf.build_coordinates",
+            "options": dataclasses.asdict(options),
+            "voxels": {str(k): n for k, n in plan.voxels.items()},
+            "examples_of_each_class": plan.most,
+            "examples": plan.num_examples,
+        }
+        described = pathlib.Path(
+            options.coordinate_output.partition("@")[0] + ".json"
+        )
+        if _is_done(paths, described, record):
+            return Summary(paths, plan, True)
+        record["code"] = program.describe_code()
+        text = json.dumps(record, indent=1)
+        _write(paths, sources, plan, options.seed, described, text)
+    return Summary(paths, plan, False)
+
+
+def _is_done(
+    paths: Sequence[pathlib.Path],
+    described: pathlib.Path,
+    record: dict[str, object],
+) -> bool:
+    """Whether all files are there, made by the same.
+
+    Raises:
+      FileExistsError: some are there, made otherwise.
+    """
+    there = [path for path in paths if path.exists()]
+    try:
+        found = json.loads(described.read_text())
+        found.pop("code")
+    except (OSError, ValueError, AttributeError, KeyError):
+        found = None
+    same = found == json.loads(json.dumps(record))
+    if same and len(there) == len(paths):
+        return True
+    if there and not same:
+        raise FileExistsError(
+            f"{there[0]}: exists already, not made of these options and "
+            f"volumes (see {described}); delete it or name another output."
+        )
+    return False
+
+
+def _write(
+    paths: Sequence[pathlib.Path],
+    sources: Sequence[coordinates.Source],
+    plan: coordinates.Plan,
+    seed: int,
+    described: pathlib.Path,
+    description: str,
+) -> None:
+    drawing, scattering, shuffling = np.random.default_rng(seed).spawn(3)
+    folder = paths[0].parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        dir=folder, prefix=f".tmp-{paths[0].name}-"
+    ) as temporary:
+        root = pathlib.Path(temporary)
+        buckets = coordinates.Buckets(root, plan.num_examples, len(paths))
+        buckets.fill(coordinates.examples(sources, plan, drawing), scattering)
+        ready = [root / path.name for path in paths]
+        for shard, path in enumerate(ready):
+            parts = buckets.of_shard(shard)
+            with open(path, "wb") as file:
+                for member in _members(parts, sources, shuffling):
+                    file.write(member)
+                file.flush()
+                os.fsync(file.fileno())
+        # Before the files: they are complete only with all of it.
+        files.write_text(described, description)
+        for path, final in zip(ready, paths):
+            os.replace(path, final)
+
+
+def _members(
+    parts: Sequence[pathlib.Path],
+    sources: Sequence[coordinates.Source],
+    rng: np.random.Generator,
+) -> Iterator[bytes]:
+    """Each bucket as a part of a GZIP file, some at a time."""
+    names = [source.name for source in sources]
+
+    def member(path: pathlib.Path, mine: np.random.Generator) -> bytes:
+        found = coordinates.shuffled(path, mine)
+        path.unlink()
+        centers = coordinates.centers_xyz(found, sources)
+        return records.compressed(
+            records.encoded(centers, found["volume"], names)
+        )
+
+    workers = os.cpu_count() or 1
+    with futures.ThreadPoolExecutor(workers) as pool:
+        waiting: list[futures.Future[bytes]] = []
+        for path, mine in zip(parts, rng.spawn(len(parts))):
+            waiting.append(pool.submit(member, path, mine))
+            if len(waiting) > workers:
+                yield waiting.pop(0).result()
+        for future in waiting:
+            yield future.result()
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    options = program.from_flags(Options)
+    summary = run(options)
+    plan = summary.plan
+    print(
+        f"{plan.num_examples:,d} examples: {plan.most:,d} of each of "
+        f"{len(plan.voxels)} classes"
+    )
+    for value, count in plan.voxels.items():
+        print(f"  class {value}: each of {count:,d} voxels", end=" ")
+        print(f"{plan.most / count:.3g} times")
+    wrote = options.coordinate_output
+    if summary.was_there:
+        wrote = f"nothing: {wrote} is complete, made with the same options"
+    program.finish(
+        wrote,
+        f"python -m ffn_tf.train --train_coords={options.coordinate_output} "
+        f"--data_volumes=NAME:IMAGE --label_volumes=NAME:LABELS "
+        f"--train_dir=FOLDER",
+    )
+
+
+if __name__ == "__main__":
+    program.define_flags(Options)
+    program.start(main)
