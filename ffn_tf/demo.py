@@ -9,12 +9,11 @@ it skips what is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import pathlib
 
 from ffn_tf import evaluate, evaluation, program, run_inference, volume
-from ffn_tf.evaluation import report
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import runner, subvolume
 from ffn_tf.volume import dataset
@@ -54,8 +53,12 @@ def find_data(data_dir: str) -> pathlib.Path:
     return folder
 
 
-def run(options: Options) -> evaluation.Comparison:
+def run(
+    options: Options, show: Callable[[str], None] = lambda table: None
+) -> evaluation.Comparison:
     """Segments and scores the crop; files go to `options.output_dir`.
+
+    `show` is as in evaluate.run.
 
     Raises:
       FileNotFoundError: see `find_data`.
@@ -89,7 +92,8 @@ def run(options: Options) -> evaluation.Comparison:
             truth=f"{data}/groundtruth.h5:stack",
             image=image,
             output_dir=str(output / "scores"),
-        )
+        ),
+        show,
     )
 
 
@@ -107,7 +111,7 @@ def _middle(address: str, size_zyx: Sequence[int]) -> volume.Box:
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(Options)
-    print(report.as_text(run(options)))
+    run(options, print)
     print(
         "The network sees 33^3 voxels, so no object can be started in the "
         "outer 16 of the crop; what is missed there lowers the coverage."

@@ -6,7 +6,7 @@
         --image=../shared/data/fib25/grayscale_maps.h5:raw \\
         --output_dir=out/evaluation
 
-Prints coverage, VOI split and merge, and adapted Rand error, and writes
+Prints coverage, VOI and adapted Rand error, and writes
 
     report.md    the scores and the worst offenders, to read
     report.json  the same for programs (ffn_tf/evaluation/report.py)
@@ -20,9 +20,11 @@ run_inference: its output folder, or one seg-*.npz of several.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import os
+import pathlib
 
 from ffn_tf import evaluation, program, volume
 from ffn_tf.evaluation import matching, picture, report, slices
@@ -47,8 +49,12 @@ class Options:
     )
 
 
-def run(options: Options) -> evaluation.Comparison:
-    """Compares, writes the report, and returns the scores.
+def run(
+    options: Options, show: Callable[[str], None] = lambda table: None
+) -> evaluation.Comparison:
+    """Compares, writes the scores, draws, and returns them.
+
+    `show` is called with the table of scores as soon as it is written.
 
     Raises:
       ValueError: the volumes do not fit each other, or nothing is labelled.
@@ -84,8 +90,10 @@ def run(options: Options) -> evaluation.Comparison:
                 "options": dataclasses.asdict(options),
             },
         )
+    report.write(options.output_dir, comparison, context)
+    show(report.as_text(comparison, context))
     drawn = picture.draw(views, matching.Matching.of(table))
-    report.write(options.output_dir, comparison, context, drawn)
+    report.write_picture(options.output_dir, drawn)
     return comparison
 
 
@@ -93,6 +101,16 @@ def _open_segmentation(address: str) -> volume.Volume:
     """The volume at an address, or of a result of run_inference."""
     from ffn_tf.inference import subvolume  # Only where it is needed.
 
+    if os.path.isdir(address):
+        folder = pathlib.Path(address)
+        done = subvolume.find(folder)
+        unfinished = len(list(folder.glob("*/*/seg-*.cpoint")))
+        if unfinished or ((folder / "run.json").exists() and not done):
+            raise ValueError(
+                f"{address}: an unfinished run: {len(done)} subvolume(s) "
+                f"done, {unfinished} under way. To finish it, run the same "
+                f"run_inference command again: it goes on where it was."
+            )
     if subvolume.is_result(address):
         return subvolume.open_result(address)
     return volume.open(address)
@@ -101,7 +119,7 @@ def _open_segmentation(address: str) -> volume.Volume:
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(Options)
-    print(report.as_text(run(options)))
+    run(options, print)
     program.finish(
         f"{options.output_dir}/report.md, report.json and slices.png",
         f"look at {options.output_dir}/slices.png",

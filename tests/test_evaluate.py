@@ -77,6 +77,22 @@ def test_run_scores_and_writes(files):
         assert min(picture.size) > 440
 
 
+def test_the_scores_are_there_when_the_picture_fails(files, monkeypatch):
+    run(files)
+
+    def fail(*unused):
+        raise MemoryError
+
+    monkeypatch.setattr(evaluate.picture, "draw", fail)
+    said = []
+    with pytest.raises(MemoryError):
+        evaluate.run(evaluate.Options(**files), said.append)
+    assert "Coverage                     0.8000" in said[0]
+    assert written(files)["headline"]["coverage"] == 0.8
+    left = sorted(os.listdir(files["output_dir"]))
+    assert left == ["report.json", "report.md"]  # No picture of the first run.
+
+
 def test_image_is_optional(files):
     del files["image"]
     run(files)
@@ -144,6 +160,19 @@ def test_several_results_are_an_error(files, results):
         run(files, segmentation=str(folder))
 
 
+@pytest.mark.parametrize("name", ["run.json", "7/5/seg-7_5_3.cpoint"])
+def test_an_unfinished_run_is_an_error(files, results, name):
+    """Without any result, and with some of them."""
+    folder, path = results
+    if name == "run.json":
+        path.unlink()
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).touch()
+    with pytest.raises(ValueError, match="run the same run_inference"):
+        run(files, segmentation=str(folder))
+    assert not os.path.exists(files["output_dir"])
+
+
 def test_no_common_voxel_is_an_error(files, tmp_path):
     with pytest.raises(ValueError, match="share no voxel"):
         run(shifted(files, tmp_path, (6, 0, 0)))
@@ -195,7 +224,7 @@ def test_command_line(files):
 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("Coverage 0.8000")
+    assert lines[1].split() == ["Coverage", "0.8000"]
     assert lines[-1].startswith(f"Wrote {files['output_dir']}/report.md")
     assert written(files)["headline"]["coverage"] == 0.8
 

@@ -67,6 +67,11 @@ class Scores:
     rand_precision: float
     rand_recall: float
 
+    @property
+    def voi(self) -> float:
+        """The variation of information, bits."""
+        return self.voi_split + self.voi_merge
+
 
 @dataclasses.dataclass(frozen=True)
 class Offender:

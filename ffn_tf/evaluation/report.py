@@ -5,15 +5,16 @@ report.json has these keys; every length is in voxels unless it says nm:
     made_by      program, code_version, options
     inputs       truth, segmentation and image: address, start and size (zyx)
     compared     start_zyx, size_zyx, voxel_size_nm_zyx of what was compared,
-                 and left_out: voxels of either volume outside it
+                 (null where unknown), and left_out: voxels of either volume
+                 outside it
     headline     coverage; voi_split, voi_merge and adapted_rand_error over
                  voxels where both are not 0 (null if there is none)
     both_nonzero   the fields of overlap_metrics.Scores over the same voxels
     truth_nonzero  the same over all voxels with a truth, 0 being a segment
     splits, merges, missed   worst offenders, as in overlap_metrics
 
-Each file appears whole or not at all, report.json last, and an older one goes
-first: where it is, the other two are of the same run.
+Each file appears whole or not at all, and older ones go first: what is there
+is of one run. The picture is last, so whatever becomes of it, the scores stay.
 """
 
 from __future__ import annotations
@@ -22,16 +23,19 @@ from collections.abc import Sequence
 import dataclasses
 import json
 import pathlib
+import textwrap
 from typing import Any
 
 from PIL import Image
 
 from ffn_tf import volume
 from ffn_tf.evaluation import overlap_metrics
+from ffn_tf.volume import source
 
 _SCORES = (
     ("VOI split (bits)", "voi_split"),
     ("VOI merge (bits)", "voi_merge"),
+    ("VOI split + merge", "voi"),
     ("Adapted Rand error", "adapted_rand_error"),
     ("Rand precision", "rand_precision"),
     ("Rand recall", "rand_recall"),
@@ -82,18 +86,22 @@ def write(
     folder: str | pathlib.Path,
     comparison: overlap_metrics.Comparison,
     context: Context,
-    slices: Image.Image,
 ) -> None:
-    """Writes the three files into `folder`, which is made if missing."""
+    """Writes the two reports into `folder`, which is made if missing."""
     folder = pathlib.Path(folder)
-    (folder / "report.json").unlink(missing_ok=True)
-    with volume.files.atomic_path(folder / "slices.png") as path:
-        slices.save(path, optimize=True)
+    for name in ("report.json", "report.md", "slices.png"):
+        (folder / name).unlink(missing_ok=True)
     volume.files.write_text(
         folder / "report.md", as_markdown(comparison, context)
     )
     text = json.dumps(as_json(comparison, context), indent=1, allow_nan=False)
     volume.files.write_text(folder / "report.json", text + "\n")
+
+
+def write_picture(folder: str | pathlib.Path, slices: Image.Image) -> None:
+    """Writes the picture beside the reports."""
+    with volume.files.atomic_path(pathlib.Path(folder) / "slices.png") as path:
+        slices.save(path, optimize=True)
 
 
 def as_json(
@@ -105,6 +113,7 @@ def as_json(
     for key in ("voi_split", "voi_merge", "adapted_rand_error"):
         headline[key] = getattr(both, key, None)
     found = dataclasses.asdict(comparison)
+    size_nm = context.voxel_size_nm
     return {
         "made_by": context.made_by,
         "inputs": {
@@ -118,7 +127,9 @@ def as_json(
         "compared": {
             "start_zyx": context.box.start,
             "size_zyx": context.box.size,
-            "voxel_size_nm_zyx": context.voxel_size_nm,
+            "voxel_size_nm_zyx": (
+                None if size_nm == source.UNKNOWN_VOXEL_SIZE else size_nm
+            ),
             "left_out": context.left_out,
         },
         "headline": headline,
@@ -133,15 +144,17 @@ def as_json(
     }
 
 
-def as_text(comparison: overlap_metrics.Comparison) -> str:
+def as_text(comparison: overlap_metrics.Comparison, context: Context) -> str:
     """The scores as a table for a terminal."""
-    rows = _score_rows(comparison)
-    lines = [
-        f"Coverage {comparison.coverage:.4f} (share of the voxels with a truth "
-        f"that have a segment)",
-        f"{'':20}{'both non-zero':>16}{'truth non-zero':>16}",
+    rows = [
+        ("", "both non-zero", "truth non-zero"),
+        ("Coverage", f"{comparison.coverage:.4f}", ""),
+        *_score_rows(comparison),
     ]
-    lines += [f"{name:20}{both:>16}{truth:>16}" for name, both, truth in rows]
+    lines = [
+        f"{name:19}{both:>16}{truth:>16}".rstrip() for name, both, truth in rows
+    ]
+    lines += textwrap.wrap(_left_out(context), 80)
     return "\n".join(lines)
 
 
@@ -248,16 +261,24 @@ def _inputs(context: Context) -> str:
         for role, one in context.inputs.items()
     ]
     rows.append(("compared", "where both are", str(context.box)))
-    lines = [_markdown_table(("", "Address", "Box"), rows, "lll")]
+    lines = [
+        _markdown_table(("", "Address", "Box"), rows, "lll"),
+        _left_out(context),
+        f"Made by {context.made_by['code_version']}.",
+    ]
+    return "\n\n".join(filter(None, lines))
+
+
+def _left_out(context: Context) -> str:
+    """What of the volumes was not compared; empty if nothing."""
     left_out = context.left_out
-    if any(left_out.values()):
-        lines.append(
-            f"Only the voxels in both volumes were compared: "
-            f"{left_out['truth']:,} of the truth and "
-            f"{left_out['segmentation']:,} of the segmentation were not."
-        )
-    lines.append(f"Made by {context.made_by['code_version']}.")
-    return "\n\n".join(lines)
+    if not any(left_out.values()):
+        return ""
+    return (
+        f"Only the voxels in both volumes were compared: "
+        f"{left_out['truth']:,} of the truth and "
+        f"{left_out['segmentation']:,} of the segmentation were not."
+    )
 
 
 def _markdown_table(

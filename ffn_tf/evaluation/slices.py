@@ -1,8 +1,8 @@
 """The slices of a comparison that are drawn, read from volumes.
 
-One slice across each axis, through the middle of the box compared. A box
-larger than `LARGEST` voxels along an axis is shown by its central part, so
-that reading and drawing cost the same for a volume of any size.
+One slice across each axis, through the middle of the box compared. A box that
+is longer than `LARGEST` of the smallest voxel edge is shown by its central
+part, so that reading and drawing cost the same for a volume of any size.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from ffn_tf import volume
 
 LARGEST = 512
+_LARGEST_PANEL = 1024  # In pixels, for voxels longer than all that is shown.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,8 @@ def at_one_scale(views: list[Slice], longest: int) -> list[Slice]:
     """Slices enlarged to square pixels of one size in nm.
 
     The enlargement of the smallest voxel edge is a whole number, the least
-    that makes the longest edge of all at least `longest` pixels.
+    that makes the longest edge of all at least `longest` pixels. An edge that
+    would be too long for any page scales all of them down.
     """
     finest = min(min(one.pixel_nm) for one in views)
     found = max(
@@ -65,7 +67,7 @@ def at_one_scale(views: list[Slice], longest: int) -> list[Slice]:
         for one in views
         for n, nm in zip(one.truth.shape, one.pixel_nm)
     )
-    factor = math.ceil(longest / found) / finest
+    factor = min(math.ceil(longest / found), _LARGEST_PANEL / found) / finest
     return [
         one.resampled(
             (
@@ -77,9 +79,15 @@ def at_one_scale(views: list[Slice], longest: int) -> list[Slice]:
     ]
 
 
-def shown_part(box: volume.Box) -> volume.Box:
-    """The part of `box` that its slices show."""
-    size = [min(n, LARGEST) for n in box.size]
+def shown_part(
+    box: volume.Box, voxel_size_nm: tuple[float, float, float]
+) -> volume.Box:
+    """The part of `box` that its slices show: as many nm along each axis."""
+    longest = LARGEST * min(voxel_size_nm)
+    size = [
+        min(n, max(1, int(longest / nm)))
+        for n, nm in zip(box.size, voxel_size_nm)
+    ]
     start = [c - n // 2 for c, n in zip(box.center, size)]
     return volume.Box.from_size(start, size)
 
@@ -96,7 +104,8 @@ def read_middle(
     Raises:
       ValueError: a volume does not contain the part of `box` to be shown.
     """
-    planes = [_plane(shown_part(box), axis) for axis in range(3)]
+    shown = shown_part(box, voxel_size_nm)
+    planes = [_plane(shown, axis) for axis in range(3)]
     images: list[np.ndarray | None] = [None] * 3
     if image is not None:
         images = list(_as_uint8([image.read(plane) for plane in planes]))

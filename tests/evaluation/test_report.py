@@ -1,5 +1,6 @@
 """The report: what it says, and that it is valid whatever was found."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -77,18 +78,38 @@ def test_markdown_says_what_was_left_out():
     assert "8 of the truth and 0 of the segmentation were not" in text
 
 
-def test_text_has_one_line_for_each_score():
-    lines = report.as_text(compare()).splitlines()
-    assert lines[0].startswith("Coverage 0.8571")
-    (line,) = (one for one in lines if one.startswith("VOI split"))
-    assert line.split() == ["VOI", "split", "(bits)", "0.8742", "1.2650"]
+def test_text_is_one_table_with_the_headline_first():
+    lines = report.as_text(compare(), context()).splitlines()
+    assert [line.split() for line in lines[1:6]] == [
+        ["Coverage", "0.8571"],
+        ["VOI", "split", "(bits)", "0.8742", "1.2650"],
+        ["VOI", "merge", "(bits)", "0.5409", "0.4636"],
+        ["VOI", "split", "+", "merge", "1.4150", "1.7286"],
+        ["Adapted", "Rand", "error", "0.5385", "0.6471"],
+    ]
+    # One under the other, below their headings.
+    ends = {line.index(line.split()[-2]) for line in lines[2:6]}
+    assert len(ends) == 1
     assert max(len(line) for line in lines) <= 80
+
+
+def test_text_says_what_was_left_out():
+    assert "Only the voxels" not in report.as_text(compare(), context())
+    text = report.as_text(compare(), context(truth_size=(2, 1, 8)))
+    assert text.endswith("segmentation were not.")
+    assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_an_unknown_voxel_size_is_null():
+    unknown = dataclasses.replace(context(), voxel_size_nm=(1.0, 1.0, 1.0))
+    written = report.as_json(compare(), unknown)
+    assert written["compared"]["voxel_size_nm_zyx"] is None
 
 
 def test_nothing_segmented_is_reported_as_undefined(tmp_path):
     found = compare(np.zeros_like(TRUTH))
 
-    report.write(tmp_path, found, context(), Image.new("RGB", (2, 2)))
+    report.write(tmp_path, found, context())
 
     written = json.loads((tmp_path / "report.json").read_text())
     assert written["headline"] == {
@@ -103,9 +124,10 @@ def test_nothing_segmented_is_reported_as_undefined(tmp_path):
     assert "None." in text
 
 
-def test_write_leaves_three_whole_files(tmp_path):
+def test_three_whole_files(tmp_path):
     folder = tmp_path / "new" / "folder"
-    report.write(folder, compare(), context(), Image.new("RGB", (3, 2)))
+    report.write(folder, compare(), context())
+    report.write_picture(folder, Image.new("RGB", (3, 2)))
     assert sorted(path.name for path in folder.iterdir()) == [
         "report.json",
         "report.md",
@@ -118,13 +140,13 @@ def test_write_leaves_three_whole_files(tmp_path):
 def test_an_interrupted_rerun_leaves_no_report_of_the_first(
     tmp_path, monkeypatch
 ):
-    picture = Image.new("RGB", (2, 2))
-    report.write(tmp_path, compare(), context(), picture)
+    report.write(tmp_path, compare(), context())
+    report.write_picture(tmp_path, Image.new("RGB", (2, 2)))
 
     def fail(*unused):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(volume.files, "write_text", fail)
     with pytest.raises(OSError, match="No space"):
-        report.write(tmp_path, compare(), context(), picture)
-    assert not (tmp_path / "report.json").exists()
+        report.write(tmp_path, compare(), context())
+    assert not list(tmp_path.iterdir())

@@ -46,6 +46,13 @@ def test_only_the_middle_of_a_large_box_is_read(monkeypatch):
     np.testing.assert_array_equal(view.truth, truth[5, 3:7, 3:7])
 
 
+def test_every_axis_shows_the_same_length(monkeypatch):
+    monkeypatch.setattr(slices, "LARGEST", 8)
+    box = volume.Box.from_size(START, (20, 20, 20))
+    part = slices.shown_part(box, (10, 4, 40))
+    assert part == volume.Box.from_size((19, 26, 40), (3, 8, 1))
+
+
 def test_other_images_are_stretched_alike_over_all_slices():
     labels = np.ones((2, 2, 2), np.uint8)
     image = np.linspace(-1.0, 1.0, 8).reshape(2, 2, 2)
@@ -85,3 +92,10 @@ def test_one_scale_has_square_pixels():
         enlarged[1].truth, truth[:, 2].repeat(10, 0).repeat(2, 1)
     )
     assert enlarged[1].image is None
+
+
+def test_no_panel_is_large_however_long_a_voxel():
+    truth = np.ones(SHAPE, np.uint64)
+    views = read(truth, truth, size_nm=(1e6, 8, 8))
+    shapes = [view.truth.shape for view in slices.at_one_scale(views, 30)]
+    assert shapes == [(1, 1), (1024, 1), (1024, 1)]
