@@ -7,14 +7,16 @@
         --segmentation_output_dir=out/crop80
 
 or `--inference_request=FILE.pbtxt`, a request of google/ffn; flags that are
-given beside it take precedence over what it says. Killed, it goes on where it
-was when it is run again.
+given beside it take precedence over what it says. Interrupted or killed, it
+goes on where it was when it is run again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
+import signal
+import sys
 
 from ffn_tf import program
 from ffn_tf.inference import options as options_lib
@@ -85,6 +87,8 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # As SIGINT: what is under way is saved. 128 and the signal, for shells.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     program.define_flags(Options)
     program.define_flags(runner.RunOptions)
     program.define_flags(request_lib.InferenceRequest)

@@ -4,6 +4,7 @@ The network is made by hand (tests/conftest.py): it segments bright boxes.
 """
 
 import dataclasses
+import json
 import os
 import pathlib
 import random
@@ -364,3 +365,83 @@ def test_killed_and_run_again(long_run, tmp_path, compute_dtype):
         assert (again / "out" / name).read_bytes() == expected, name
     found = subvolume.load(again / "out" / "0" / "0" / "seg-0_0_0.npz")
     assert np.count_nonzero(found.segmentation) == 14 * 14 * 258
+
+
+# -----------------------------------------------------------------------------
+# Interrupted, and run again
+# -----------------------------------------------------------------------------
+
+_SIGNALLED = """
+import os, runpy, signal, sys
+handler, number, times = sys.argv.pop().split()
+signal.signal(signal.SIGINT, getattr(signal, handler))
+from ffn_tf.inference import engine
+
+predict = engine.Engine.predict
+
+def signalled(self, images, seeds):
+    logits = predict(self, images, seeds)
+    if self.steps == 20:
+        for _ in range(int(times)):
+            os.kill(os.getpid(), getattr(signal, number))
+    return logits
+
+engine.Engine.predict = signalled
+runpy.run_module("ffn_tf.run_inference", run_name="__main__", alter_sys=True)
+"""
+
+
+def signalled(files, handler, number, times):
+    """The program with a signal in its 20th step: its status and errors."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNALLED, *as_flags(files)]
+        + [f"{handler} {number} {times}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"GIT_DIR": "/nowhere", "PYTHONPATH": os.getcwd()},
+        check=False,
+        timeout=250,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [("SIGINT", 130), ("SIGTERM", 143)]
+)
+def test_interrupted_and_run_again(files, tmp_path, number, status):
+    out = tmp_path / "out"
+    found, errors = signalled(files, "default_int_handler", number, 1)
+    assert found == status, errors
+    assert "Stopping after this step" in errors
+    assert "Traceback" not in errors
+    assert ("interrupted" in errors) == (number == "SIGINT")
+    (state,) = out.rglob("*.cpoint")
+    with np.load(state) as arrays:
+        saved = json.loads(str(arrays["state"]))
+    assert saved["counters"]["steps"] == 20
+    assert not list(out.rglob(".tmp-*"))
+
+    once = files | {"segmentation_output_dir": f"{tmp_path}/once"}
+    for values in (files, once):
+        _, errors = start(*as_flags(values)).communicate(timeout=250)
+        first = errors.splitlines()[0]
+        assert first == (
+            "Going on: 0 of 1 subvolume(s) done and 1 half done."
+            if values is files
+            else "Starting anew: 1 subvolume(s)."
+        )
+    name = "0/0/seg-0_0_0.npz"
+    expected = (tmp_path / "once" / name).read_bytes()
+    assert (out / name).read_bytes() == expected
+
+
+def test_interrupted_twice_ends_at_once(files, tmp_path):
+    status, errors = signalled(files, "default_int_handler", "SIGINT", 2)
+    assert status == 130, errors
+    assert not list(tmp_path.rglob("*.cpoint"))
+
+
+def test_in_nohup_the_keyboard_is_not_heard(files, tmp_path):
+    status, errors = signalled(files, "SIG_IGN", "SIGINT", 1)
+    assert status == 0, errors
+    assert len(subvolume.find(tmp_path / "out")) == 1

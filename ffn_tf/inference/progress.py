@@ -40,8 +40,24 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def begin(num_boxes: int, num_todo: int, num_half: int) -> None:
+    """Says whether a run starts anew, or where it goes on.
+
+    Args:
+      num_boxes: subvolumes of the run.
+      num_todo: those of them that are not finished.
+      num_half: those of them that have a saved state.
+    """
+    done = num_boxes - num_todo
+    if not done and not num_half:
+        note(f"Starting anew: {num_boxes} subvolume(s).")
+        return
+    more = f" and {num_half} half done" if num_half else ""
+    note(f"Going on: {done} of {num_boxes} subvolume(s) done{more}.")
+
+
 class Progress:
-    """One line on standard error, by the second (by the minute in a log).
+    """One line on standard error each second (in a log, each half minute).
 
     Args:
       num_canvases: how many will be segmented.
@@ -50,7 +66,7 @@ class Progress:
 
     def __init__(self, num_canvases: int, steps: float) -> None:
         self._is_terminal = sys.stderr.isatty()
-        self._interval = 1.0 if self._is_terminal else 60.0
+        self._interval = 1.0 if self._is_terminal else 30.0
         self._num_canvases = num_canvases
         self._expected = steps
         self._done = self._steps = self._segments = self._voxels = 0

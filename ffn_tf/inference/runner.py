@@ -19,7 +19,7 @@ not been interrupted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import dataclasses
 import hashlib
 import pathlib
@@ -35,6 +35,7 @@ from ffn_tf.inference import (
     extent,
     geometry,
     intensity,
+    interruption,
     results,
     scheduler,
     seeds,
@@ -237,6 +238,9 @@ class Run:
         segments = voxels = 0
         timing = timing_lib.Timing()
         if todo:
+            half = [states.path_for(self.folder, b.start) for b in todo]
+            num_half = sum(path.exists() for path in half)
+            progress_lib.begin(len(self.boxes), len(todo), num_half)
             self._warn()
             clock = timing_lib.Clock(self.folder)
             engine = engine or self._engine()
@@ -245,14 +249,15 @@ class Run:
                 todo, self.network.view, self.deltas
             )
             progress = progress_lib.Progress(len(todo), expected)
-            for canvas in self._segmented(todo, engine, progress, clock):
-                self._save(canvas)
-                progress.finished(canvas)
-                segments += len(canvas.origins)
-                voxels += canvas.counters["voxels-segmented"]
-                del canvas  # The next one may need its room.
-            progress.close()
-            timing = clock.save()
+            with interruption.HeldBack() as signals:
+                for canvas in self._segmented(engine, progress, clock, signals):
+                    self._save(canvas)
+                    progress.finished(canvas)
+                    segments += len(canvas.origins)
+                    voxels += canvas.counters["voxels-segmented"]
+                    del canvas  # The next one may need its room.
+                progress.close()
+                timing = clock.save()
         return Summary(
             output_dir=str(self.folder),
             boxes=self.boxes,
@@ -294,10 +299,10 @@ class Run:
 
     def _segmented(
         self,
-        todo: Sequence[volume.Box],
         engine: engine_lib.Engine,
         progress: progress_lib.Progress,
         clock: timing_lib.Clock,
+        signals: interruption.HeldBack,
     ) -> Iterator[canvas_lib.Canvas]:
         saved_at = time.monotonic()
 
@@ -305,14 +310,18 @@ class Run:
             nonlocal saved_at
             progress.update(canvases, engine.steps)
             interval = self.request.checkpoint_interval
-            if interval and time.monotonic() - saved_at >= interval:
+            is_due = signals.is_due or time.monotonic() - saved_at >= interval
+            if interval and is_due:
                 for canvas in canvases:
                     states.save(self.folder, canvas, self.results.digest)
                 clock.save()
                 saved_at = time.monotonic()
+                if signals.is_due:
+                    progress_lib.note("Saved: the same command goes on.")
+            signals.deliver()
 
         return scheduler.segment(
-            (self._canvas(box) for box in todo),
+            (self._canvas(box) for box in self.todo),
             engine,
             self._in_flight(),
             after_round,

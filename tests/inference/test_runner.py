@@ -255,12 +255,14 @@ def test_a_rerun_does_nothing(halves):
     assert stamps(halves) == before
 
 
-def test_a_rerun_makes_what_is_missing(halves, done):
+def test_a_rerun_makes_what_is_missing(halves, done, capfd):
     out = halves["segmentation_output_dir"]
     first, second = subvolume.find(out).values()
     kept = first.stat().st_mtime_ns
     second.unlink()
     summary = run(halves, **HALVES)
+    first_line = capfd.readouterr().err.splitlines()[0]
+    assert first_line == "Going on: 1 of 2 subvolume(s) done."
     assert (summary.skipped, summary.segments) == (1, 2)
     assert first.stat().st_mtime_ns == kept
     assert contents(out) == contents(done / "halves")
