@@ -71,7 +71,7 @@ class InferenceOptions:
         They may be read (old files have them), but not run.
         """
         check(
-            self.logit("init_activation") >= self.logit("move_threshold"),
+            bool(self.logit("init_activation") >= self.logit("move_threshold")),
             "init_activation",
             f"at least move_threshold ({self.move_threshold:.6g}), for else "
             f"no seed ever moves and nothing is segmented",
