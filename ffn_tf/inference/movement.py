@@ -18,10 +18,12 @@ by descending score. Positions are visited once per cell of a lattice of
 from __future__ import annotations
 
 import collections
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from ffn_tf.model import fov
 
 Position = tuple[int, int, int]
 
@@ -45,24 +47,8 @@ class FaceMaxMovement:
         self._cell = tuple(max(d, 1) for d in self._deltas)
         self._half = tuple(d // 2 for d in self._deltas)
         self._threshold = score_threshold
-        self._faces = list(self._face_slices([n // 2 for n in shape]))
+        self._faces = fov.Faces(self._deltas, shape)
         self.start((0, 0, 0))
-
-    def _face_slices(
-        self, center: Sequence[int]
-    ) -> Iterator[tuple[tuple[slice, ...], Position]]:
-        """(slices of a face, offset of its first voxel from the centre)."""
-        box = [slice(c - d, c + d + 1) for c, d in zip(center, self._deltas)]
-        for axis, delta in enumerate(self._deltas):
-            if delta == 0:
-                continue
-            for step in (-delta, delta):
-                face = list(box)
-                face[axis] = slice(center[axis] + step, center[axis] + step + 1)
-                first = [-d for d in self._deltas]
-                first[axis] = step
-                z, y, x = first
-                yield tuple(face), (z, y, x)
 
     def start(self, position: Position) -> None:
         """Forgets the last object; `position` is the seed of the next."""
@@ -95,17 +81,7 @@ class FaceMaxMovement:
           position: zyx.
         """
         self._visited.add(self._cell_of(position))
-        moves = set()
-        for slices, first in self._faces:
-            face = logits[slices]
-            at = int(face.argmax())
-            # In 64 bits, so that the threshold is not rounded.
-            score = float(face.flat[at])
-            if score >= self._threshold:
-                offset = np.unravel_index(at, face.shape)
-                z, y, x = (f + int(o) for f, o in zip(first, offset))
-                moves.add((score, (z, y, x)))
-        for _, (z, y, x) in sorted(moves, reverse=True):
+        for _, (z, y, x) in self._faces.maxima(logits, self._threshold):
             self._queue.append(
                 (position[0] + z, position[1] + y, position[2] + x)
             )

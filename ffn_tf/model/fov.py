@@ -15,9 +15,14 @@ of the same size; the next positions lie `deltas` away.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 import dataclasses
 
+import numpy as np
+
 from ffn_tf.volume import box
+
+Offset = tuple[int, int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +60,54 @@ class FieldOfView:
     def margin(self) -> tuple[int, int, int]:
         """Voxels between the centre and the edge, zyx."""
         return box.triple(n // 2 for n in self.size)
+
+
+class Faces:
+    """The faces of the inner box: where the network asks to go next.
+
+    Args:
+      deltas: zyx; an axis with 0 is not moved along.
+      shape: size of the predicted logits, zyx.
+    """
+
+    def __init__(self, deltas: Sequence[int], shape: Sequence[int]) -> None:
+        self._faces = list(_face_slices(deltas, [n // 2 for n in shape]))
+
+    def maxima(
+        self, logits: np.ndarray, threshold: float
+    ) -> list[tuple[float, Offset]]:
+        """(logit, offset from the centre) of the strongest voxel of each face.
+
+        Those that reach the threshold, in descending order.
+
+        Args:
+          logits: [z, y, x] float32.
+        """
+        found = set()
+        for slices, first in self._faces:
+            face = logits[slices]
+            at = int(face.argmax())
+            # In 64 bits, so that the threshold is not rounded.
+            score = float(face.flat[at])
+            if score >= threshold:
+                offset = np.unravel_index(at, face.shape)
+                z, y, x = (f + int(o) for f, o in zip(first, offset))
+                found.add((score, (z, y, x)))
+        return sorted(found, reverse=True)
+
+
+def _face_slices(
+    deltas: Sequence[int], center: Sequence[int]
+) -> Iterator[tuple[tuple[slice, ...], Offset]]:
+    """(slices of a face, offset of its first voxel from the centre)."""
+    inner = [slice(c - d, c + d + 1) for c, d in zip(center, deltas)]
+    for axis, delta in enumerate(deltas):
+        if delta == 0:
+            continue
+        for step in (-delta, delta):
+            face = list(inner)
+            face[axis] = slice(center[axis] + step, center[axis] + step + 1)
+            first = [-d for d in deltas]
+            first[axis] = step
+            z, y, x = first
+            yield tuple(face), (z, y, x)
