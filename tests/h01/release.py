@@ -50,6 +50,9 @@ _SKELETON_SHARDING = {
     "data_encoding": "gzip",
 }
 
+# Voxels of 64 nm in a region at least: it is read whole.
+_COARSE_EDGE = 64
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Release:
@@ -140,6 +143,10 @@ def _first_scale(
             continue
         info = volume.VolumeInfo(box, planned.dtype, kind=planned.kind)
         made, there = scales_lib.coarser(voxels, box, (z, y // 2, x // 2), info)
+        if z > 1:  # So coarse that whole regions are read; beyond the block.
+            more = [(0, max(0, _COARSE_EDGE - n)) for n in there.size]
+            made = np.pad(made, more, "symmetric")
+            there = volume.Box.from_size(there.start, made.shape)
         yield there, made
     if name == "em":
         yield (

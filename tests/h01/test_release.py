@@ -213,9 +213,8 @@ def test_the_truncated_chunk_is_whole_in_the_next_scale():
 
 
 @pytest.mark.usefixtures("h01")
-@pytest.mark.parametrize("method", ["cloudvolume", "gcsfs"])
+@pytest.mark.parametrize("method", ["tensorstore", "cloudvolume", "gcsfs"])
 def test_where_nothing_was_written(method):
-    """TensorStore reads zeros from shards that are not there."""
     box = Box.from_size((100, 1000, 1000), (2, 3, 4))
     with opened("c3", f"?access={method}") as labels:
         with pytest.raises(OSError, match="is missing"):

@@ -1,7 +1,6 @@
 """Chunks of remote volumes, kept on a local disk from one run to the next.
 
     disk          a bounded store of encoded chunks, shared by processes
-    chunk_table   which chunks a volume has, and where their bytes are
     fetch, held   chunks asked for ahead; chunks kept in memory
     cached        the Source that reads through all of these
 

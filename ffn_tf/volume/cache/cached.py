@@ -36,11 +36,12 @@ import tensorstore as ts
 
 from ffn_tf.volume import failures, grid
 from ffn_tf.volume.box import Box, triple
-from ffn_tf.volume.cache import chunk_table, disk, fetch, held
-from ffn_tf.volume.cache.chunk_table import Chunk
+from ffn_tf.volume.cache import disk, fetch, held
 from ffn_tf.volume.cache.disk import CacheOptions
 from ffn_tf.volume.cache.fetch import Asked, CacheStatistics
 from ffn_tf.volume.failures import CorruptError, Deadline, Outcome
+from ffn_tf.volume.formats import chunk_table
+from ffn_tf.volume.formats.chunk_table import Chunk
 from ffn_tf.volume.source import Nanometres, VolumeInfo
 
 HELD_BYTES = 256 * 2**20
@@ -85,7 +86,6 @@ class CachedSource:
         self.scales_nm = scales_nm or (info.voxel_size_nm,)
         self._where = where
         self._deadline_s = deadline_s
-        self._axes = _axes(view)
         self._grid_origin = triple(
             n or 0 for n in view.chunk_layout.grid_origin or ()
         )
@@ -121,21 +121,13 @@ class CachedSource:
 
     def _parts(self, boxes: Sequence[Box]) -> Iterator[_Part]:
         for index, box in enumerate(boxes):
-            ends = self._ends(box)
+            ends = self._table.ends(box)
             if self._table.count(*ends) <= _PART_CHUNKS:
                 yield _Part(index, box, box, self._table.within(*ends))
                 continue
             for tile in self._tiles(box):
-                chunks = self._table.within(*self._ends(tile))
+                chunks = self._table.within(*self._table.ends(tile))
                 yield _Part(index, box, tile, chunks)
-
-    def _ends(self, box: Box) -> tuple[Sequence[int], Sequence[int]]:
-        """Start and end of a box, in the axes of the store."""
-        start, end = box.start, box.end
-        return (
-            [o if a is None else start[a] + o for a, o in self._axes],
-            [o + 1 if a is None else end[a] + o for a, o in self._axes],
-        )
 
     def _tiles(self, box: Box) -> Iterator[Box]:
         """Parts of a box, of whole chunks, not many of them."""
@@ -152,21 +144,6 @@ class CachedSource:
 
     def close(self) -> None:
         self._disk.flush()
-
-
-def _axes(view: ts.TensorStore) -> list[tuple[int | None, int]]:
-    """For each axis of a store, that of the view, and what is added to it."""
-    axes: list[tuple[int | None, int]] = []
-    transform = view.spec().transform
-    assert transform is not None
-    for output in transform.output:
-        if output.method == ts.OutputIndexMethod.constant:
-            axes.append((None, output.offset))
-        elif output.stride == 1:
-            axes.append((output.input_dimension, output.offset))
-        else:
-            raise ValueError("a view that is more than moved and transposed.")
-    return axes
 
 
 def _url(files: ts.KvStore) -> str:

@@ -28,9 +28,9 @@ from typing import Any
 
 import tensorstore as ts
 
-from ffn_tf.volume.cache.chunk_table import Chunk, ChunkTable
 from ffn_tf.volume.cache.disk import DiskCache, Entry
 from ffn_tf.volume.failures import Deadline
+from ffn_tf.volume.formats.chunk_table import Chunk, ChunkTable
 
 # Generations that are remembered; then all are forgotten, and asked again.
 _MOST_REMEMBERED = 1_000_000

@@ -10,9 +10,10 @@ Each is opened as a view [z, y, x] of the whole store:
 What TensorStore does by itself, and we do not let it:
 
     missing chunks read as zeros, silently: an error, unless the address says
-    ?missing=zero; CloudVolume's gzipped local chunks, which count as missing:
-    an error on opening; no cache, and every read looks at the file's date:
-    2 GB of cache, and a volume open for reading is what it was when opened
+    ?missing=zero (zeros.py: in shards of precomputed too); CloudVolume's
+    gzipped local chunks, which count as missing: an error on opening; no
+    cache, and every read looks at the file's date: 2 GB of cache, and a
+    volume open for reading is what it was when opened
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from ffn_tf.volume import place as place_lib
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.formats import metadata as metadata_lib
+from ffn_tf.volume.formats import zeros as zeros_lib
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, Nanometres, VolumeInfo
 
 _DRIVERS = {"precomputed": "neuroglancer_precomputed"}
@@ -52,6 +54,7 @@ class ChunkedSource:
         where: str,
         scales_nm: tuple[Nanometres, ...] = (),
         deadline_s: float | None = None,
+        zeros: zeros_lib.Zeros | None = None,
     ) -> None:
         self.info = info
         self.scales_nm = scales_nm or (info.voxel_size_nm,)
@@ -59,6 +62,7 @@ class ChunkedSource:
         self.view = view
         self._where = where
         self._deadline_s = deadline_s  # Of one `read` or `read_many`.
+        self._zeros = zeros
 
     def _part(self, box: Box) -> ts.TensorStore:
         return self.view[tuple(map(slice, box.start, box.end))]
@@ -70,6 +74,10 @@ class ChunkedSource:
         pending = [self._part(box).read() for box in boxes]
         deadline = failures.Deadline(self._deadline_s)
         outcomes = failures.settled(self._where, boxes, pending, deadline)
+        if self._zeros:
+            outcomes = self._zeros.checked(
+                self._where, boxes, outcomes, deadline
+            )
         return failures.voxels(self._where, outcomes)
 
     def write(self, box: Box, array: np.ndarray) -> None:
@@ -86,7 +94,12 @@ class ChunkedSource:
             for tile in tiles
         ]
         errors = [future.exception() for future in pending]
-        for error in filter(None, errors):
+        try:
+            for error in filter(None, errors):
+                raise error
+            if self._zeros:
+                self._zeros.store(box, array)
+        except (ValueError, OSError) as error:
             raise OSError(
                 f"{self._where}: cannot write {box}: {short(error)}."
             ) from error
@@ -199,6 +212,7 @@ def _source(
         address.text,
         metadata.scales_nm,
         address.deadline_s,
+        zeros_lib.of(view),
     )
 
 

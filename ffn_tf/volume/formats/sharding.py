@@ -13,10 +13,8 @@ out the bits that an axis has no chunks for:
 Chunks whose numbers share all but the lowest n bits are in one shard. zarr 3
 allows any box of chunks; it gets the same ones.
 
-A shard of precomputed does not hold chunks of zeros, and a chunk that is not in
-it reads as zeros, silently: TensorStore cannot be told otherwise. There nobody
-can tell what was never written from background; a shard of zarr 3 holds
-zeros, and a chunk that is missing from it is an error.
+A shard of zarr 3 holds chunks of zeros, and one of precomputed does not, if
+TensorStore writes it; zeros.py adds them.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_a_minishard_holds_512_chunks():
 
 
 def test_precomputed_shards_hold_no_zeros(tmp_path):
-    """Should TensorStore learn to store them, a missing chunk can be an error.
+    """Should TensorStore learn to store and to miss them: zeros.py can go.
 
     Until then, two settings that do nothing here.
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorstore as ts
 
-from ffn_tf.volume.cache import chunk_table
+from ffn_tf.volume.formats import chunk_table
 
 SHAPE = (22, 13, 9)
 CHUNK = (8, 5, 4)  # 3 * 3 * 3 chunks; the last ones of an axis are cut.

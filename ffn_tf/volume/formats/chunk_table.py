@@ -30,9 +30,11 @@ from typing import Any
 import tensorstore as ts
 
 from ffn_tf.volume import place
+from ffn_tf.volume.box import Box
 from ffn_tf.volume.formats import sharding
 
 Index = tuple[int, ...]
+Axes = tuple[tuple[int | None, int], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,8 @@ class ChunkTable:
       shard: a shard's chunks, by inner key, given the shard's file; None if
         there are no shards.
       unsharded: spec of a store that finds its chunks by their names.
+      axes: for each axis of the store, that of the view, if any, and what is
+        added to it.
     """
 
     origin: Index
@@ -61,6 +65,15 @@ class ChunkTable:
     chunk: Callable[[Index], Chunk]
     shard: Callable[[str], ts.KvStore] | None
     unsharded: dict[str, Any]
+    axes: Axes = ()
+
+    def ends(self, box: Box) -> tuple[Sequence[int], Sequence[int]]:
+        """Start and end of a box of the view, in the axes of the store."""
+        start, end = box.start, box.end
+        return (
+            [o if a is None else start[a] + o for a, o in self.axes],
+            [o + 1 if a is None else end[a] + o for a, o in self.axes],
+        )
 
     def within(self, start: Sequence[int], end: Sequence[int]) -> list[Chunk]:
         """The chunks of a box of the store, last axis fastest."""
@@ -82,7 +95,8 @@ def of(store: ts.TensorStore) -> ChunkTable:
     """The table of an open store, or of a view of one.
 
     Raises:
-      ValueError: of a driver, or of shards, that it cannot be made for.
+      ValueError: of a driver, of shards, or of a view that it cannot be made
+        for.
     """
     spec = store.spec().to_json()
     makers = {
@@ -96,7 +110,22 @@ def of(store: ts.TensorStore) -> ChunkTable:
             f"chunks of driver {spec['driver']!r} are not known one by one; "
             f"expected one of {', '.join(makers)}."
         )
-    return makers[spec["driver"]](spec, store)
+    table = makers[spec["driver"]](spec, store)
+    return dataclasses.replace(table, axes=_axes(store))
+
+
+def _axes(view: ts.TensorStore) -> Axes:
+    axes: list[tuple[int | None, int]] = []
+    transform = view.spec().transform
+    assert transform is not None
+    for output in transform.output:
+        if output.method == ts.OutputIndexMethod.constant:
+            axes.append((None, output.offset))
+        elif output.stride == 1:
+            axes.append((output.input_dimension, output.offset))
+        else:
+            raise ValueError("a view that is more than moved and transposed.")
+    return tuple(axes)
 
 
 def _zarr(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
