@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from skimage import exposure
-import tqdm
 
 from ffn_tf import program, volume
 from ffn_tf.inference import extent
@@ -157,32 +156,6 @@ def _output_info(source: volume.Volume, options: Options) -> volume.VolumeInfo:
     )
 
 
-class _Bar:
-    """Voxels per second, and how long it will take, on a terminal."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm.tqdm | None = None
-        self._done = 0
-
-    def show(self, progress: conversion.Progress) -> None:
-        if self._bar is None:
-            self._bar = tqdm.tqdm(
-                desc="ingest",
-                total=progress.total,
-                initial=progress.before,
-                unit="vx",
-                unit_scale=True,
-                disable=None,
-            )
-        else:
-            self._bar.update(progress.done - self._done)
-        self._done = progress.done
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
 def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
     """Copies the input to the output, or goes on with it.
 
@@ -210,10 +183,15 @@ def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
             whole_sections=options.clahe,
             made_by=made_by,
         )
-        with contextlib.closing(_Bar()) as bar:
-            function = _all_equalised if options.clahe else None
+        function = _all_equalised if options.clahe else None
+        total = plan.info.domain.num_voxels
+        with program.Progress("Copying", total, "voxels") as progress:
+
+            def show(now: conversion.Progress) -> None:
+                progress.update(now.done, now.before)
+
             try:
-                conversion.execute(plan, source, function, bar.show)
+                conversion.execute(plan, source, function, show)
             except (outcome.StreamError, KeyboardInterrupt):
                 _say_what_remains(options.output)
                 raise

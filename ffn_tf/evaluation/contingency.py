@@ -31,9 +31,8 @@ from collections.abc import Iterable
 import dataclasses
 
 import numpy as np
-import tqdm
 
-from ffn_tf import volume
+from ffn_tf import program, volume
 from ffn_tf.volume import grid
 
 # Pending rows of blocks are merged when they reach this many or outgrow the
@@ -143,13 +142,11 @@ def count_volumes(
         contain `box`.
     """
     table, pending, pending_rows = merged([]), [], 0
-    for block in tqdm.tqdm(
+    for block in program.watched(
         grid.tile(box, block_zyx),
-        total=grid.count(box, block_zyx),
-        desc="Counting",
-        unit="block",
-        delay=2,
-        disable=None,  # Silent where nobody watches.
+        grid.count(box, block_zyx),
+        "Counting",
+        "blocks",
     ):
         part = count(truth.read(block), segmentation.read(block))
         pending.append(part)

@@ -20,7 +20,6 @@ import secrets
 import shutil
 
 import numpy as np
-import tqdm
 import yaml
 
 from ffn_tf import program, volume
@@ -66,12 +65,11 @@ def write(
     refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = folder.with_name(f".tmp-{secrets.token_hex(4)}-{folder.name}")
-    blocks = tqdm.tqdm(
+    blocks = program.watched(
         volume.grid.tile(options.domain, _BLOCK),
-        total=volume.grid.count(options.domain, _BLOCK),
-        desc="phantom",
-        unit="block",
-        disable=None,
+        volume.grid.count(options.domain, _BLOCK),
+        "Phantom",
+        "blocks",
     )
     try:
         with (

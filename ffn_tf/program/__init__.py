@@ -1,4 +1,4 @@
-"""What every program shares: flags made from options, errors, provenance."""
+"""What programs share: flags from options, errors, progress, provenance."""
 
 from ffn_tf.program.launch import finish, start, warn
 from ffn_tf.program.options import (
@@ -7,9 +7,11 @@ from ffn_tf.program.options import (
     given_flags,
     option,
 )
+from ffn_tf.program.progress import Progress, watched
 from ffn_tf.program.provenance import describe_code, file_digest
 
 __all__ = [
+    "Progress",
     "define_flags",
     "describe_code",
     "file_digest",
@@ -19,4 +21,5 @@ __all__ = [
     "option",
     "start",
     "warn",
+    "watched",
 ]

@@ -1,0 +1,91 @@
+"""How far a long program is, on standard error.
+
+    Counting:  34 %  41 of 120 blocks  5.4/s  00:08 gone, 00:15 left
+
+A terminal has one line, written anew each second; a file or a pipe has a plain
+line each half minute. What is done sooner says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+import sys
+import time
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Progress:
+    """A context manager; its end ends the line.
+
+    Args:
+      title: what goes on, such as "Counting".
+      total: how much there is to do.
+      unit: of what, such as "blocks".
+    """
+
+    def __init__(self, title: str, total: float, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._is_terminal = sys.stderr.isatty()
+        self._interval = 1.0 if self._is_terminal else 30.0
+        self._started = self._shown = time.monotonic()
+
+    def update(self, done: float, before: float = 0) -> None:
+        """Shows that `done` of the total is done, if it is time to.
+
+        `before` of that was done by earlier runs, and does not tell the rate.
+        """
+        now = time.monotonic()
+        if now - self._shown < self._interval:
+            return
+        self._shown = now
+        gone = now - self._started
+        rate = (done - before) / gone
+        left = clock((self._total - done) / rate) if rate > 0 else "?"
+        line = (
+            f"{self._title}: {100 * done / self._total:3.0f} %  "
+            f"{short(done)} of {short(self._total)} {self._unit}  "
+            f"{short(float(rate))}/s  {clock(gone)} gone, {left} left"
+        )
+        if self._is_terminal:  # Blanks, should the last line be longer.
+            print(f"\r{line:<79}", end="", file=sys.stderr, flush=True)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_terminal and self._shown > self._started:
+            print(file=sys.stderr, flush=True)
+
+
+def watched(
+    items: Iterable[T], total: int, title: str, unit: str
+) -> Iterator[T]:
+    """The items, one by one, with their progress."""
+    with Progress(title, total, unit) as progress:
+        for number, item in enumerate(items, 1):
+            yield item
+            progress.update(number)
+
+
+def short(number: float) -> str:
+    """Five figures at most up to 10^15; what is not whole has a decimal."""
+    if isinstance(number, int) and number < 10_000:
+        return f"{number}"
+    for prefix in ("", "k", "M", "G", "T"):
+        if number < 999.95 or prefix == "T":
+            break
+        number /= 1000
+    return f"{number:.1f} {prefix}".rstrip()
+
+
+def clock(seconds: float) -> str:
+    """MM:SS, or H:MM:SS."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minute:02d}:{second:02d}"
+    return f"{minute:02d}:{second:02d}"
