@@ -14,6 +14,8 @@ from absl import app
 # What our own checks raise for input that cannot work. Anything else is a
 # defect of ours and keeps its traceback.
 INPUT_ERRORS = (ValueError, OSError, NotImplementedError)
+# What asks for help, and whether only for the program's own flags.
+_HELP = {"-h": True, "--help": True, "--helpshort": True, "--helpfull": False}
 _LIBRARIES = pathlib.Path(sysconfig.get_path("platlib"))
 
 
@@ -42,7 +44,16 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
             print("interrupted", file=sys.stderr)
             sys.exit(130)  # As shells have it: 128 and the signal.
 
-    app.run(checked)
+    app.run(checked, flags_parser=_parsed)
+
+
+def _parsed(argv: list[str]) -> list[str]:
+    """What absl makes of arguments; asked for help, it would exit with 1."""
+    for argument in argv[1:]:
+        if argument in _HELP:
+            only_ours = _HELP[argument]
+            app.usage(shorthelp=only_ours, writeto_stdout=True, exitcode=0)
+    return app.parse_flags_with_usage(argv)
 
 
 def _hint(error: BaseException) -> str:

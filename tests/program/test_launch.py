@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-PROGRAM = """
+PROGRAM = """'Does this and that.'
 import dataclasses
 from ffn_tf import program
 
@@ -87,10 +87,14 @@ def test_a_library_s_error_says_how_to_see_more(run):
     assert err.endswith(" (ValueError; FFN_TRACEBACK=1 shows where)\n")
 
 
-def test_help_describes_the_flags(run):
-    _, out, _ = run("--help")
+@pytest.mark.parametrize("flag", ["--help", "-h", "--helpfull"])
+def test_help_describes_the_program_and_its_flags(run, flag):
+    status, out, err = run(flag)
+    assert (status, err) == (0, "")
+    assert out.startswith("Does this and that.\n")
     assert "--needed: needed" in out
     assert "(default: '1')" in out
+    assert ("--log_dir" in out) == (flag == "--helpfull")
 
 
 def test_the_traceback_can_be_asked_for(run):
