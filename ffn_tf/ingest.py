@@ -33,6 +33,7 @@ from skimage import exposure
 
 from ffn_tf import program, volume
 from ffn_tf.inference import extent
+from ffn_tf.inference import request as request_lib
 from ffn_tf.volume import attempt, conversion
 from ffn_tf.volume.formats import codec as codec_lib
 from ffn_tf.volume.streams import outcome, stream
@@ -61,8 +62,8 @@ class Options:
     )
     bounding_box: str = program.option(
         "",
-        help="Box to copy, as text: 'start { x:0 y:0 z:0 } size { x:250 "
-        "y:250 z:250 }'. Empty: the whole volume.",
+        help=f"Box to copy: {request_lib.BOUNDING_BOX}. Empty: the whole "
+        f"volume.",
     )
     clahe: bool = program.option(
         False,

@@ -193,6 +193,13 @@ def from_serialized(
     return _from_message(message, source)
 
 
+# For the help of flags.
+BOUNDING_BOX = (
+    "corner and size in voxels, both by x, y and z, as in 'start { x:60 y:60 "
+    "z:60 } size { x:80 y:80 z:80 }'"
+)
+
+
 def parse_bounding_box(text: str) -> volume.Box:
     """The box in `start { x: 1 y: 2 z: 3 } size { x: 4 y: 5 z: 6 }`.
 
@@ -201,12 +208,15 @@ def parse_bounding_box(text: str) -> volume.Box:
     Raises:
       ValueError: not such a text, or a size that is not positive.
     """
-    message = protos.parse_text("BoundingBox", text, "bounding box")
+    try:
+        message = protos.parse_text("BoundingBox", text, "bounding box")
+    except ValueError as error:
+        raise ValueError(f"{error} Expected {BOUNDING_BOX}.") from error
     size = _zyx(message.size)
     if min(size) < 1:
         raise ValueError(
             f"bounding box: expected a positive size on each axis, found "
-            f"size_zyx {size} in {text!r}."
+            f"size_zyx {size} in {text!r}. Expected {BOUNDING_BOX}."
         )
     return volume.Box.from_size(_zyx(message.start), size)
 

@@ -55,8 +55,8 @@ class RunOptions:
 
     bounding_box: str = program.option(
         "",
-        help="Box to segment, as text: 'start { x:0 y:0 z:0 } size { x:250 "
-        "y:250 z:250 }'. Empty: the whole volume.",
+        help=f"Box to segment: {request_lib.BOUNDING_BOX}. Empty: the whole "
+        f"volume.",
     )
     subvolume_zyx: tuple[int, int, int] = program.option(
         (512, 512, 512), help="Largest subvolume segmented in one piece."

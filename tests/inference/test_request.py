@@ -397,7 +397,8 @@ def test_bounding_box_may_leave_zeros_out() -> None:
     ],
 )
 def test_bounding_box_errors(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^bounding box"):
+    match = r"^bounding box.*\. Expected corner and size in voxels, .*x:60"
+    with pytest.raises(ValueError, match=match):
         request_lib.parse_bounding_box(text)
 
 
