@@ -8,6 +8,9 @@
 Small files (metadata) are read and written here, whole. Chunks are
 TensorStore's business, which gets a place as `kvstore(...)`.
 
+s3:// is asked with the credentials that Amazon's tools would use (environment,
+`~/.aws`, the role of the machine), or, if there are none, as anybody.
+
 Remote reads are retried with growing pauses, from 50 ms on, for about a
 minute; a server that sends nothing for 30 s counts as failed (set before
 TensorStore is first used, by TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS).
@@ -94,7 +97,7 @@ class Place:
         if self.scheme in ("http", "https"):
             base = f"{url.scheme}://{url.netloc}"
             return {"driver": "http", "base_url": base, "path": f"/{key}/"}
-        spec = {
+        spec: dict[str, Any] = {
             "driver": _DRIVERS[self.scheme],
             "bucket": url.netloc,
             "path": f"{key}/" if key else "",
@@ -103,6 +106,8 @@ class Place:
             spec["endpoint"] = self.endpoint
         if self.scheme == "s3" and (self.region or self.endpoint):
             spec["aws_region"] = self.region or "us-east-1"
+        if self.scheme == "s3" and (kind := _credentials_of_s3()):
+            spec["aws_credentials"] = {"type": kind}
         return spec
 
     def name(self, *parts: str) -> str:
@@ -187,6 +192,44 @@ class Place:
             return []
         with os.scandir(self.url) as entries:
             return sorted(entry.name for entry in entries if entry.is_dir())
+
+
+# What says that there are credentials of S3, apart from keys.
+_FILES_OF_S3 = {
+    "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials",
+    "AWS_CONFIG_FILE": "~/.aws/config",
+}
+_NAMES_OF_S3 = (
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+_MACHINE = "/sys/class/dmi/id/sys_vendor"
+
+
+def _credentials_of_s3() -> str:
+    """Which to use; "" for those that TensorStore looks for.
+
+    It says on standard error where there are none, line by line.
+    """
+    given = os.environ
+    if given.get("AWS_ACCESS_KEY_ID") and given.get("AWS_SECRET_ACCESS_KEY"):
+        return "environment"
+    paths = [given.get(name, path) for name, path in _FILES_OF_S3.items()]
+    if any(map(given.get, _NAMES_OF_S3)) or any(
+        os.path.exists(os.path.expanduser(path)) for path in paths
+    ):
+        return ""
+    return "" if "Amazon" in _read_if_there(_MACHINE) else "anonymous"
+
+
+def _read_if_there(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 @functools.lru_cache(maxsize=64)

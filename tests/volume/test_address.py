@@ -56,7 +56,9 @@ def test_the_scale_by_its_voxels():
 def test_another_server_of_s3():
     text = "n5://s3://b/em?endpoint=http://127.0.0.1:9000"
     found = address.parse(text, creating=True)
-    assert found.place.kvstore("s0") == {
+    spec = found.place.kvstore("s0")
+    spec.pop("aws_credentials", None)  # Of who runs this; see test_place.py.
+    assert spec == {
         "driver": "s3",
         "bucket": "b",
         "path": "em/s0/",

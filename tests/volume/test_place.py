@@ -1,0 +1,74 @@
+"""Who asks a bucket of S3, and what TensorStore says of it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ffn_tf import volume
+from ffn_tf.volume import place
+
+VOXELS = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+EVERYBODY = {
+    "Effect": "Allow",
+    "Principal": "*",
+    "Action": "s3:GetObject",
+    "Resource": "arn:aws:s3:::%s/*",
+}
+_READ = """
+import sys
+from ffn_tf import volume
+with volume.open(sys.argv[1]) as found:
+    print(found.read().sum())
+"""
+
+
+@pytest.fixture
+def nobody(monkeypatch, tmp_path):
+    """The environment of somebody who has no credentials."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
+def test_whose_credentials(nobody, monkeypatch, tmp_path):
+    bucket = place.Place("s3://bucket/em")
+    monkeypatch.setattr(place, "_MACHINE", str(tmp_path / "vendor"))
+    assert bucket.kvstore()["aws_credentials"] == {"type": "anonymous"}
+    with monkeypatch.context() as keys:
+        keys.setenv("AWS_ACCESS_KEY_ID", "a")
+        assert bucket.kvstore()["aws_credentials"] == {"type": "anonymous"}
+        keys.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        assert bucket.kvstore()["aws_credentials"] == {"type": "environment"}
+    with monkeypatch.context() as profile:
+        profile.setenv("AWS_PROFILE", "me")
+        assert "aws_credentials" not in bucket.kvstore()
+    (tmp_path / "vendor").write_text("Amazon EC2\n")
+    assert "aws_credentials" not in bucket.kvstore()
+    (tmp_path / "vendor").unlink()
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").touch()
+    assert "aws_credentials" not in bucket.kvstore()
+
+
+@pytest.mark.parametrize("keys", [False, True])
+def test_nothing_is_said_of_credentials(keys, s3_server, s3_bucket, request):
+    address = f"precomputed://s3://{s3_bucket}/em?endpoint={s3_server.url}"
+    with volume.create(address, volume.from_array(VOXELS).info) as new:
+        new.write(new.domain, VOXELS)
+    if not keys:
+        body = json.dumps({"Statement": [EVERYBODY]}) % s3_bucket
+        status, _ = s3_server.ask("PUT", f"/{s3_bucket}?policy", body.encode())
+        assert status == 200
+        request.getfixturevalue("nobody")
+    ran = subprocess.run(
+        [sys.executable, "-c", _READ, address],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.stdout, ran.stderr) == (f"{VOXELS.sum()}\n", "")
