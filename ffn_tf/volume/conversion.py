@@ -90,7 +90,9 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Progress:
-    """How far a job is, in voxels of the finest scale.
+    """How far a job is, in voxels.
+
+    Those of the finest scale, and of the scales that are made in the end.
 
     Attributes:
       done: written, in all attempts.
@@ -191,7 +193,8 @@ def execute(
       plan: made for this source.
       source: what is copied.
       function: (box, voxels) -> (the same box, voxels of the plan's dtype).
-      progress: called at the beginning, and after each block.
+      progress: called at the beginning, and after each block and each part of
+        the scales that are made in the end.
 
     Raises:
       FileExistsError: as attempt.look.
@@ -235,7 +238,7 @@ def _finish(
     try:
         job = _Job(plan, unfinished, progress)
         _copy(plan, source, job, function)
-        job.pyramid.finish()
+        job.finish()
         unfinished.publish()
     except BaseException:
         if not job.wrote if job else state == "new":
@@ -296,7 +299,8 @@ class _Job:
             for box in self.pyramid.blocks()
             if _note(box) in self._written
         )
-        self._progress = Progress(before, before, plan.info.domain.num_voxels)
+        total = plan.info.domain.num_voxels + self.pyramid.num_to_finish
+        self._progress = Progress(before, before, total)
         self._tell(self._progress)
 
     @property
@@ -312,8 +316,14 @@ class _Job:
     def write(self, box: Box, voxels: np.ndarray) -> None:
         self.pyramid.write(box, voxels)
         self._notes.write(f"done/{_note(box)}", b"")
+        self._add(box.num_voxels)
+
+    def finish(self) -> None:
+        self.pyramid.finish(self._add)
+
+    def _add(self, num_voxels: int) -> None:
         with self._lock:
-            done = self._progress.done + box.num_voxels
+            done = self._progress.done + num_voxels
             self._progress = dataclasses.replace(self._progress, done=done)
             self._tell(self._progress)
 

@@ -30,7 +30,7 @@ Law (tests/volume/test_pyramid.py):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 
 import numpy as np
@@ -126,8 +126,18 @@ class Pyramid:
             )
             self.volumes[mip].write(box, voxels)
 
-    def finish(self) -> None:
+    @property
+    def num_to_finish(self) -> int:
+        """How many voxels `finish` makes."""
+        left = self.volumes[self.num_in_pass :]
+        return sum(scale.domain.num_voxels for scale in left)
+
+    def finish(self, progress: Callable[[int], None] | None = None) -> None:
         """Makes the scales beyond the pass; all blocks must be written.
+
+        Args:
+          progress: called with the number of voxels that have been made since
+            the last call.
 
         Raises:
           OSError: the storage failed, or a block is missing.
@@ -139,6 +149,8 @@ class Pyramid:
             unit, start = writing.unit(target), target.domain.start
             for box in grid.aligned(target.domain, unit, start, _FINISH_ZYX):
                 self._coarsen(fine, target, box)
+                if progress is not None:
+                    progress(box.num_voxels)
 
     def _coarsen(self, fine: Volume, target: Volume, box: Box) -> None:
         """Makes a box of one scale from the scale before it."""

@@ -215,6 +215,16 @@ def test_whole_sections(block_bytes, chunk, in_memory, tmp_path, monkeypatch):
     check(output, brighter(DOMAIN, EM)[1], plan.info)
 
 
+def test_a_job_that_is_done_says_so(tmp_path):
+    """Also of the scales that are made when all blocks are written."""
+    source, states = source_of(EM), []
+    plan = planned(source, f"{tmp_path}/em.zarr")
+    conversion.execute(plan, source, progress=states.append)
+    last = states[-1]
+    assert last.done == last.total > EM.size
+    assert [s.done for s in states] == sorted({s.done for s in states})
+
+
 def test_each_section_is_read_once(counted, tmp_path, monkeypatch):
     monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**9)
     source, below = counted(

@@ -183,6 +183,20 @@ def test_by_two_processes(tmp_path):
     check(base.address, expected_scales(voxels, base.info))
 
 
+def test_how_far_the_scales_in_the_end_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(pyramid, "_FINISH_ZYX", (16, 16, 16))
+    domain, told = DOMAINS["at odd voxels"], []
+    base = made(tmp_path, "zarr", domain, "u1")
+    filling = pyramid.opened(base, (16, 32, 32))
+    for box in filling.blocks():
+        filling.write(box, np.ones(box.size, np.uint8))
+    filling.finish(told.append)
+    later = filling.volumes[1:]
+    assert len(told) > len(later)
+    assert sum(told) == sum(scale.domain.num_voxels for scale in later)
+    assert filling.num_to_finish == sum(told)
+
+
 def test_what_is_not_a_block(tmp_path):
     base = made(tmp_path, "zarr", DOMAINS["at odd voxels"], "u1")
     filling = pyramid.opened(base, (16, 16, 16))
