@@ -163,8 +163,8 @@ def test_one_swc_with_numbers_in_any_order(tmp_path):
     path = tmp_path / "5.swc"
     path.write_text(
         "# made by hand\n\n"
-        "9 3 1.5 20 300 0.1 4\n"
-        "4 1 4 50 600 0.1 -1\n"
+        "9 3 1.5 20 300 0.1 0\n"
+        "0 1 4 50 600 0.1 -1\n"
         " 11 0 7 80 900 1 9\n"
     )
     (found,) = skeleton.read(path)
