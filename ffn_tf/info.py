@@ -18,6 +18,7 @@ from typing import Any
 
 from ffn_tf import program, volume
 from ffn_tf.volume import dataset as dataset_lib
+from ffn_tf.volume import source
 
 _LONG = ("known_issues", "scales_nm")  # Lists of what has commas itself.
 
@@ -32,6 +33,7 @@ class Options:
 def describe(opened: volume.Volume) -> dict[str, Any]:
     """What a volume is, as JSON values; boxes and sizes are zyx."""
     info = opened.info
+    known = info.voxel_size_nm != source.UNKNOWN_VOXEL_SIZE
     size_nm = [n * v for n, v in zip(info.domain.size, info.voxel_size_nm)]
     return {
         "address": opened.address,
@@ -39,11 +41,11 @@ def describe(opened: volume.Volume) -> dict[str, Any]:
         "dtype": str(info.dtype),
         "start_zyx": list(info.domain.start),
         "size_zyx": list(info.domain.size),
-        "voxel_size_nm": list(info.voxel_size_nm),
-        "extent_um": [round(length / 1000, 3) for length in size_nm],
+        "voxel_size_nm": list(info.voxel_size_nm) if known else None,
+        "extent_um": [round(nm / 1000, 3) for nm in size_nm if known],
         "chunk_zyx": list(info.chunk_zyx),
         "gigabytes": gigabytes(info.domain, info.dtype.itemsize),
-        "scales_nm": [list(size) for size in opened.scales_nm],
+        "scales_nm": [list(size) for size in opened.scales_nm if known],
         "attributes": opened.attributes,
     }
 
@@ -73,7 +75,7 @@ def describe_dataset(found: dataset_lib.Dataset) -> dict[str, Any]:
             name: {
                 "start_zyx": list(region.box.start),
                 "size_zyx": list(region.box.size),
-                "voxel_size_nm": region.voxel_size_nm,
+                "voxel_size_nm": region.voxel_size_nm or [],
                 "gigabytes_uint8": gigabytes(region.box, 1),
             }
             for name, region in found.regions.items()
@@ -85,10 +87,13 @@ def describe_dataset(found: dataset_lib.Dataset) -> dict[str, Any]:
 
 
 def as_text(found: dict[str, Any], indent: int = 0) -> str:
-    """`found` as lines `name  value`; what is empty is left out."""
+    """`found` as lines `name  value`; what is empty is left out.
+
+    None is unknown.
+    """
     lines = []
     for name, value in found.items():
-        if value in ("", None, [], {}):
+        if value in ("", [], {}):
             continue
         if isinstance(value, dict):
             lines += [f"{'':{indent}}{name}", as_text(value, indent + 2)]
@@ -96,6 +101,7 @@ def as_text(found: dict[str, Any], indent: int = 0) -> str:
         if isinstance(value, (list, tuple)):
             between = "; " if name in _LONG else ", "
             value = between.join(f"{item}" for item in value)
+        value = "unknown" if value is None else value
         lines.append(f"{'':{indent}}{name:<{20 - indent}} {value}")
     return "\n".join(lines)
 

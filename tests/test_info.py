@@ -31,6 +31,16 @@ def test_a_volume(address):
     assert found["attributes"] == {"made": "here"}
 
 
+def test_an_unknown_voxel_size_is_not_one_nanometre(tmp_path):
+    np.save(tmp_path / "em.npy", np.zeros((3, 4, 5), np.uint8))
+    found = info.run(f"{tmp_path}/em.npy")
+    assert found["voxel_size_nm"] is None
+    assert found["extent_um"] == found["scales_nm"] == []
+    text = info.as_text(found)
+    assert "voxel_size_nm        unknown" in text
+    assert "extent_um" not in text and "scales_nm" not in text
+
+
 def test_gigabytes_do_not_depend_on_what_fits():
     box = volume.Box.from_shape((5293, 712800, 1031784))
     assert info.gigabytes(box, 1) == 3.89e6
@@ -54,6 +64,7 @@ def test_a_dataset_file(tmp_path):
     text = info.as_text(found)
     assert "known_issues         em: dark" in text
     assert "  all\n" in text and "licence" not in text
+    assert "unknown" not in text
 
 
 def test_the_command_line(address):
