@@ -284,6 +284,21 @@ def test_a_volume_is_scored_where_it_is():
     assert found.erl_nm == pytest.approx(20**2 / 39)
 
 
+@pytest.mark.parametrize("address", ["precomputed://{}/a", "{}/a.h5:b"])
+def test_volumes_in_files(tmp_path, address):
+    address = address.format(tmp_path)
+    box = volume.Box((3, 40, 20), (43, 90, 80))
+    array = np.arange(box.num_voxels, dtype=np.uint64).reshape(box.size)
+    info = volume.VolumeInfo(box, array.dtype, (33, 8, 4), (16, 17, 18))
+    with volume.create(address, info) as created:
+        created.write(box, array)
+    voxels = np.random.default_rng(0).integers(box.start, box.end, (500, 3))
+    with volume.open(address) as opened:
+        found = skeleton_metrics.labels_at(opened, voxels)
+    expected = array[tuple((voxels - box.start).T)]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_skeletons_elsewhere_are_an_error():
     opened = volume.from_array(np.ones((2, 3, 4), np.uint8))
     with pytest.raises(ValueError, match="No edge of 1 skeletons lies in"):
