@@ -8,6 +8,7 @@ them is a task of its own.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import struct
@@ -15,7 +16,7 @@ import sys
 import time
 
 from servers.faults import Fault
-from servers.messages import Answer, Request
+from servers.messages import Answer, Request, Stretch
 from servers.serving import CONTROL, Server, Service, is_last
 
 _PIECE = 1 << 16  # Bytes written at once where a rate is kept.
@@ -130,7 +131,9 @@ class Connection(asyncio.Protocol):
         self, request: Request, answer: Answer, fault: Fault | None
     ) -> None:
         """Sends an answer, or what the fault leaves of it."""
-        body, kind = answer.body, fault.kind if fault else ""
+        body, kind = bytes(answer.body), fault.kind if fault else ""
+        if isinstance(answer.body, Stretch):
+            answer.body.close()
         length, rate = len(body), self._server.settings.stream_mbps * 1e6
         if fault and body:
             part = body[: int(length * fault.share)]
@@ -179,8 +182,18 @@ class Connection(asyncio.Protocol):
             self._transport.write(part)
 
     def _write(self, request: Request, answer: Answer) -> None:
-        head = self._server.head(request, answer, len(answer.body))
-        self._transport.write(head + answer.body)
+        body = answer.body
+        head = self._server.head(request, answer, len(body))
+        if isinstance(body, bytes):
+            self._transport.write(head + body)
+            return
+        self._transport.write(head)
+        if not self._transport.get_write_buffer_size():
+            # Straight from the file, as far as the client's window is open.
+            with contextlib.suppress(ConnectionError):
+                body.send(self._socket.fileno())
+        self._transport.write(bytes(body))
+        body.close()
 
     def _count(self, request: Request, status: int, size: int) -> None:
         server = self._server

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import mimetypes
 import os
 import pathlib
@@ -27,7 +28,7 @@ import urllib.parse
 
 from servers import connection
 from servers.handle import Controlled
-from servers.messages import Answer, Request, content
+from servers.messages import Answer, Request, Stretch, content
 
 _PLUS = [bytes((i + n) % 256 for i in range(256)) for n in range(256)]
 
@@ -48,22 +49,22 @@ class Files:
         if not f"{path}/".startswith(f"{self._folder}/"):
             return Answer(403)
         try:
-            file = os.open(path, os.O_RDONLY)
-        except (FileNotFoundError, NotADirectoryError):
+            file = io.FileIO(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return Answer(404)
-        try:
-            return self._content(request, path, file)
-        except IsADirectoryError:
-            return Answer(404)
-        finally:
-            os.close(file)
+        answer = self._content(request, path, file)
+        if not isinstance(answer.body, Stretch):
+            file.close()
+        return answer
 
-    def _content(self, request: Request, path: str, file: int) -> Answer:
-        stat, version = os.fstat(file), request.version
+    def _content(self, request: Request, path: str, file: io.FileIO) -> Answer:
+        stat, version = os.fstat(file.fileno()), request.version
 
-        def read(start: int, stop: int) -> bytes:
-            data = os.pread(file, stop - start, start)
-            return data.translate(_PLUS[version % 256]) if version else data
+        def read(start: int, stop: int) -> bytes | Stretch:
+            found = Stretch(file, start, stop)
+            if not version:
+                return found
+            return bytes(found).translate(_PLUS[version % 256])
 
         etag = f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"
         etag = f'"{etag}-{version}"' if version else f'"{etag}"'

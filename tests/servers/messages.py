@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import functools
+import io
 import json
+import os
 import re
 from typing import Any
 import urllib.parse
@@ -47,13 +50,44 @@ class Request:
         return dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
 
 
+class Stretch:
+    """Bytes of a file, which nobody has read yet.
+
+    Args:
+      file: open; closed with this.
+      start, stop: which bytes.
+    """
+
+    def __init__(self, file: io.FileIO, start: int, stop: int) -> None:
+        self._file = file
+        self._start, self._stop = start, stop
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def __bytes__(self) -> bytes:
+        size = self._stop - self._start
+        return os.pread(self._file.fileno(), size, self._start)
+
+    def send(self, to: int) -> None:
+        """Sends what a socket takes without waiting; the rest is left."""
+        with contextlib.suppress(BlockingIOError):
+            while sent := os.sendfile(
+                to, self._file.fileno(), self._start, len(self)
+            ):
+                self._start += sent
+
+    def close(self) -> None:
+        self._file.close()
+
+
 @dataclasses.dataclass
 class Answer:
     """What is sent back; the server adds length, date and CORS."""
 
     status: int
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
-    body: bytes = b""
+    body: bytes | Stretch = b""
 
 
 def as_json(value: Any, status: int = 200) -> Answer:
@@ -66,7 +100,7 @@ def content(
     request: Request,
     size: int,
     etag: str,
-    read: Callable[[int, int], bytes],
+    read: Callable[[int, int], bytes | Stretch],
     headers: dict[str, str],
 ) -> Answer:
     """The answer to GET and HEAD of `size` bytes named `etag`.

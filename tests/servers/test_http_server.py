@@ -90,6 +90,21 @@ def test_changed_files(http_server, http_folder, path):
     assert get(http_server, path, if_match=etag, range="bytes=0-1")[0] == 412
 
 
+def test_more_than_a_client_takes_at_once(http_server, http_folder):
+    """What its window has no room for comes later, in order."""
+    data = os.urandom(20_000_000)
+    (http_folder / "large").write_bytes(data)
+    connection = connect(http_server)
+    for start in (0, 12_345):
+        asked = {"Range": f"bytes={start}-"}
+        connection.request("GET", f"/{http_folder.name}/large", headers=asked)
+        with connection.getresponse() as answer:
+            time.sleep(0.1)
+            assert answer.read() == data[start:]
+    connection.close()
+    assert http_server.state().bytes_sent == 2 * len(data) - 12_345
+
+
 def test_connections_are_kept(http_server, path):
     connection = connect(http_server)
     for start in range(20):
