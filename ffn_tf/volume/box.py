@@ -98,13 +98,21 @@ class Box:
     @property
     def slices(self) -> tuple[slice, slice, slice]:
         """Index of this box in an array [z, y, x] whose origin is zero."""
-        z, y, x = (slice(s, e) for s, e in zip(self.start, self.end))
-        return z, y, x
+        (z, y, x), (z_end, y_end, x_end) = self.start, self.end
+        return slice(z, z_end), slice(y, y_end), slice(x, x_end)
 
     def contains(self, other: Box) -> bool:
         """True if every voxel of `other` is in this box."""
-        return all(s <= t for s, t in zip(self.start, other.start)) and all(
-            e >= f for e, f in zip(self.end, other.end)
+        # Written out, because every read of a volume asks it.
+        (z, y, x), (z_end, y_end, x_end) = self.start, self.end
+        (a, b, c), (a_end, b_end, c_end) = other.start, other.end
+        return (
+            z <= a
+            and y <= b
+            and x <= c
+            and a_end <= z_end
+            and b_end <= y_end
+            and c_end <= x_end
         )
 
     def intersected(self, other: Box) -> Box:

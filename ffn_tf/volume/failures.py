@@ -32,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import re
 import time
+import typing
 from typing import Protocol
 
 import numpy as np
@@ -178,7 +179,7 @@ def settled(
     return outcomes
 
 
-def voxels(where: str, outcomes: Sequence[Outcome]) -> list[np.ndarray]:
+def voxels(where: str, outcomes: list[Outcome]) -> list[np.ndarray]:
     """The voxels, if all could be read.
 
     Raises:
@@ -187,7 +188,7 @@ def voxels(where: str, outcomes: Sequence[Outcome]) -> list[np.ndarray]:
     """
     errors = [error for error in outcomes if isinstance(error, ReadError)]
     if not errors:
-        return [array for array in outcomes if isinstance(array, np.ndarray)]
+        return typing.cast(list[np.ndarray], outcomes)
     if len(outcomes) == 1:
         raise errors[0]
     if any(isinstance(error, OverdueError) for error in errors):

@@ -111,7 +111,9 @@ def of(store: ts.TensorStore) -> ChunkTable:
             f"expected one of {', '.join(makers)}."
         )
     table = makers[spec["driver"]](spec, store)
-    return dataclasses.replace(table, axes=_axes(store))
+    # Neighbours in a batch have chunks in common.
+    chunk = functools.lru_cache(maxsize=2**16)(table.chunk)
+    return dataclasses.replace(table, chunk=chunk, axes=_axes(store))
 
 
 def _axes(view: ts.TensorStore) -> Axes:

@@ -65,7 +65,7 @@ class ChunkedSource:
         self._zeros = zeros
 
     def _part(self, box: Box) -> ts.TensorStore:
-        return self.view[tuple(map(slice, box.start, box.end))]
+        return self.view[box.slices]
 
     def read(self, box: Box) -> np.ndarray:
         return self.read_many([box])[0]
