@@ -5,10 +5,13 @@
     python -m ffn_tf.verify_access --dataset=configs/datasets/h01.yaml \\
         --volumes=em,c3 --query=mip=1
 
-Of each volume of a dataset: what it is, some chunks by each way of reading
-(TensorStore, CloudVolume, gcsfs; docs/formats.md), the same from the cache, the
-named regions, statistics, and whether what is wrong is refused; of each
-resource, whether it is there. Prints a table, and writes
+    python -m ffn_tf.verify_access --dataset=em.h5:raw
+
+Of each volume of a dataset, or of the one at an address: what it is, some
+chunks by each way of reading (TensorStore, CloudVolume, gcsfs;
+docs/formats.md), the same from the cache, the named regions, statistics, and
+whether what is wrong is refused; of each resource, whether it is there. Prints
+a table, and writes
 
     report.json   every check, with method, milliseconds, MB/s, memory, hits
     slice.png     a section of the first image that was read
@@ -40,7 +43,9 @@ _WIDTH = 500  # Of what a line says; report.json has all of it.
 class Options:
     """What to try."""
 
-    dataset: str = program.option(help="dataset file (configs/datasets)")
+    dataset: str = program.option(
+        help="dataset file (configs/datasets), or the address of a volume"
+    )
     output_dir: str = program.option(
         "out/verify_access", help="folder of report.json and slice.png"
     )
@@ -67,7 +72,7 @@ def run(options: Options) -> list[verification.Check]:
     Raises:
       ValueError, FileNotFoundError: see dataset.load; unknown volumes.
     """
-    described = dataset_lib.load(options.dataset)
+    described = _described(options.dataset)
     names = options.volumes or tuple(described.volumes)
     for name in names:
         volume.checks.one_of(name, options.dataset, described.volumes, "volume")
@@ -89,17 +94,34 @@ def run(options: Options) -> list[verification.Check]:
     return found
 
 
+def _is_file(text: str) -> bool:
+    return text.lower().endswith((".yaml", ".yml"))
+
+
+def _described(text: str) -> dataset_lib.Dataset:
+    """A dataset file, or the dataset that is one volume."""
+    if _is_file(text):
+        return dataset_lib.load(text)
+    return dataset_lib.Dataset(
+        name=text, volumes={"volume": dataset_lib.Entry(text)}
+    )
+
+
 def _verification(
     described: dataset_lib.Dataset, name: str, options: Options
 ) -> verification.Verification:
-    query = f"?{options.query}" if options.query else ""
+    address = options.dataset
+    if _is_file(address):
+        address += f"#{name}"
+    if options.query:
+        address += ("&" if "?" in address else "?") + options.query
 
     def regions(opened: volume.Volume) -> Mapping[str, volume.Box]:
         return dict(_regions_of(described, opened))
 
     return verification.Verification(
         name,
-        f"{options.dataset}#{name}{query}",
+        address,
         regions,
         options.access,
         options.region_mb,

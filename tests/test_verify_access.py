@@ -1,5 +1,6 @@
 """Volumes that can be read, and some that cannot."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from PIL import Image
 import pytest
 
 from ffn_tf import verify_access, volume
-from ffn_tf.volume import verification
+from ffn_tf.volume import access, verification
 
 Box = volume.Box
 VOXELS = np.arange(20 * 30 * 40, dtype=np.uint32).reshape(20, 30, 40)
@@ -59,6 +60,7 @@ def test_what_is_there_passes_and_what_is_gone_fails(dataset):
     assert names == [
         "info",
         "chunks",
+        "chunks",
         "again",
         "region corner",
         "statistics",
@@ -68,6 +70,8 @@ def test_what_is_there_passes_and_what_is_gone_fails(dataset):
     ]
     by_name = {(check.volume, check.name): check for check in checks}
     assert by_name["paper", "resource"].passed is None
+    assert by_name["ids", "chunks"].passed is None
+    assert "nothing is compared" in by_name["ids", "chunks"].detail
     corner = by_name["ids", "region corner"]
     assert corner.megabytes == pytest.approx(5 * 8 * 9 * 4 / 1e6)
     assert by_name["ids", "statistics"].detail == "360 ids, 0.3 % zero"
@@ -93,6 +97,36 @@ def test_ways_of_reading_are_compared(dataset):
     # gcsfs reads gs:// only.
     assert [check.passed for check in chunks] == [True, True, None]
     assert chunks[0].megabytes == chunks[1].megabytes > 0
+
+
+def test_a_way_of_reading_that_fails_to_open_fails(dataset, monkeypatch):
+    def broken(address):
+        raise OSError("the server is on fire.")
+
+    monkeypatch.setitem(access.METHODS, "cloudvolume", broken)
+    checks = verify_access.run(options(dataset, volumes=("em",)))
+    (failed,) = [check for check in checks if check.passed is False]
+    assert (failed.name, failed.method) == ("chunks", "cloudvolume")
+    assert "on fire" in failed.detail
+
+
+@pytest.mark.parametrize(
+    "address, query",
+    [
+        ("precomputed://{}/em", ""),
+        ("precomputed://{}/em?mip=0", "channel=0"),
+        ("{}/ids.h5:labels", ""),
+        ("{}/small.yaml#ids", ""),
+    ],
+)
+def test_an_address_is_enough(address, query, dataset):
+    address = address.format(dataset.parent)
+    made = options(dataset, query=query)
+    checks = verify_access.run(dataclasses.replace(made, dataset=address))
+    assert len(checks) >= 9
+    assert not [check for check in checks if check.passed is False]
+    assert {check.volume for check in checks} == {"volume"}
+    assert "region middle" in {check.name for check in checks}
 
 
 def test_voxels_that_differ_fail(dataset, monkeypatch):
@@ -145,7 +179,11 @@ def test_statistics_of_what_comes_in_parts():
 def test_a_region_is_read_from_its_corner_and_in_whole_chunks():
     box = Box((5, 100, 200), (105, 1100, 1200))
     part = verification.first_corner(box, (16, 64, 32), 10**6)
-    assert part == Box.from_size(box.start, (64, 64, 96))
+    assert part == Box.from_size(box.start, (100, 64, 96))
+    # As many sections as there may be.
+    narrow = Box.from_size((5, 0, 0), (5000, 70, 90))
+    part = verification.first_corner(narrow, (16, 64, 32), 10**6)
+    assert part == Box.from_size(narrow.start, (160, 64, 90))
     # A chunk at least, and no more than there is.
     part = verification.first_corner(box, (16, 64, 32), 5)
     assert part.size == (64, 64, 32)
@@ -195,7 +233,7 @@ def test_the_command_line_says_with_its_status_whether_all_passed(dataset):
 
     good, bad = status("ids"), status("ids,gone")
     assert (good.returncode, bad.returncode) == (0, 1)
-    assert "8 passed, 0 failed, 0 left out." in good.stdout
+    assert "8 passed, 0 failed, 1 left out." in good.stdout
     assert "FAILED" not in good.stdout
     (line,) = [line for line in bad.stdout.splitlines() if "FAILED" in line]
     assert line.split()[:3] == ["gone", "info", "FAILED"]

@@ -3,15 +3,21 @@
     Box, VolumeInfo, Volume      what a region, a volume's face, a volume is
     open, create, from_array     how to get one
     staged, refuse_existing      a new one that appears whole or not at all
+    conversion                   copies that go on after a kill, with scales;
+                                 made of
+      staging, attempt, pyramid    what waits, what is there, coarser scales
+    writing                      many boxes at once
     grid                         boxes cut into boxes
     dataset                      the YAML files that describe specimens
     address                      the strings that name volumes
     labels                       objects: renumbered, split into parts, dusted
     views                        volumes made of volumes
     streams                      read, process, write, in bounded memory
-    failures                     how reads fail
+    access, tolerance, failures  who reads, what damage means, how reads fail
+    verification                 whether and how fast volumes can be read
     files                        files that appear whole or not at all
 
+formats, cache: what storage formats provide, and what is kept of remote ones.
 Everything is zyx, half-open, in voxels; lengths are in nanometres.
 """
 

@@ -150,21 +150,21 @@ class Dataset:
 
     Attributes:
       name: of the specimen.
-      description: a sentence about it.
       volumes: by role: image, truth, ...
+      description: a sentence about it.
       regions, resources: by name.
       known_issues: of the volumes.
       licence, source: texts.
     """
 
     name: str
-    description: str
     volumes: Mapping[str, Entry]
-    regions: Mapping[str, Region]
-    resources: Mapping[str, Resource]
-    known_issues: tuple[Issue, ...]
-    licence: str
-    source: str
+    description: str = ""
+    regions: Mapping[str, Region] = dataclasses.field(default_factory=dict)
+    resources: Mapping[str, Resource] = dataclasses.field(default_factory=dict)
+    known_issues: tuple[Issue, ...] = ()
+    licence: str = ""
+    source: str = ""
 
     def open(
         self, role: str, query: str = "", region: str = ""
