@@ -185,11 +185,14 @@ def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
             made_by=made_by,
         )
         function = _all_equalised if options.clahe else None
-        total = plan.info.domain.num_voxels
-        with program.Progress("Copying", total, "voxels") as progress:
+        with contextlib.ExitStack() as stack:
+            shown: list[program.Progress] = []
 
             def show(now: conversion.Progress) -> None:
-                progress.update(now.done, now.before)
+                if not shown:
+                    new = program.Progress("Copying", now.total, "voxels")
+                    shown.append(stack.enter_context(new))
+                shown[0].update(now.done, now.before)
 
             try:
                 conversion.execute(plan, source, function, show)
