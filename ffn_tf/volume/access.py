@@ -122,9 +122,12 @@ def _first_that_can(address: Address) -> tuple[Source, Served]:
             return opened(address), Served(name, tuple(refused))
         except (OSError, ValueError) as error:
             # Of the first, these are answers: the volume is not there, or
-            # not what is asked for; and nobody else reads other formats.
+            # not what is asked for, or its server cannot be reached; and
+            # nobody else reads other formats.
             if not refused and (
-                isinstance(error, (FileNotFoundError, ValueError))
+                isinstance(
+                    error, (FileNotFoundError, ValueError, ConnectionError)
+                )
                 or address.format != "precomputed"
             ):
                 raise

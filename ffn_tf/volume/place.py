@@ -13,7 +13,8 @@ s3:// is asked with the credentials that Amazon's tools would use (environment,
 
 Remote reads are retried with growing pauses, from 50 ms on, for about a
 minute; a server that sends nothing for 30 s counts as failed (set before
-TensorStore is first used, by TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS).
+TensorStore is first used, by TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS). A place
+whose small files cannot be had in a minute cannot be reached.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import dataclasses
 import functools
 import json
 import os
+import re
+import time
 from typing import Any
 import urllib.parse
 
@@ -38,6 +41,9 @@ from ffn_tf.volume import files
 METADATA_FILES = ["info", "zarr.json", ".zarray", ".zgroup", "attributes.json"]
 REMOTE = ("gs", "s3", "http", "https")
 _DRIVERS = {"gs": "gcs", "s3": "s3"}
+_PATIENCE_S = 60.0  # With small files.
+# Curl's word for: no such host, no connection, no answer in time.
+_UNREACHED = re.compile(r"curl_code='(5|6|7|28)'")
 _RETRIES = {"max_retries": 10, "initial_delay": "50ms", "max_delay": "10s"}
 
 
@@ -118,15 +124,28 @@ class Place:
         """Small files in the folder, at the same time; None where missing.
 
         Raises:
-          OSError: the server cannot be asked, or refuses.
+          ConnectionError: the server cannot be reached.
+          OSError: it refuses.
         """
         store = _opened(self)
         pending = [store.read(name) for name in names]
+        until = time.monotonic() + _PATIENCE_S
         found = []
         for name, future in zip(names, pending):
             try:
-                result = future.result()
+                result = future.result(max(0.0, until - time.monotonic()))
             except (ValueError, OSError) as error:
+                late = isinstance(error, TimeoutError)
+                if late or _UNREACHED.search(str(error)):
+                    why = (
+                        f"nothing in {_PATIENCE_S:g} s"
+                        if late
+                        else short(error)
+                    )
+                    raise ConnectionError(
+                        f"{self.name(name)}: no answer: {why}. Is this machine "
+                        f"online, and is it the right address?"
+                    ) from error
                 raise OSError(
                     f"{self.name(name)}: cannot be read: {short(error)}"
                 ) from error

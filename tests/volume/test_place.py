@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
-from ffn_tf.volume import place
+from ffn_tf.volume import access, place
 
 VOXELS = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
 EVERYBODY = {
@@ -72,3 +73,29 @@ def test_nothing_is_said_of_credentials(keys, s3_server, s3_bucket, request):
         check=False,
     )
     assert (ran.stdout, ran.stderr) == (f"{VOXELS.sum()}\n", "")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """One retry and three seconds, not ten and a minute."""
+    monkeypatch.setattr(place, "_RETRIES", {"max_retries": 1})
+    monkeypatch.setattr(place, "_PATIENCE_S", 3)
+    for cache in (place.context, place._opened):
+        cache.cache_clear()
+    yield
+    for cache in (place.context, place._opened):
+        cache.cache_clear()
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_server_that_does_not_answer(impatient, monkeypatch, is_silent):
+    """One error, soon; nobody else is asked to try."""
+    monkeypatch.setitem(access.METHODS, "cloudvolume", lambda address: None)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if is_silent:
+            server.listen()
+        host, port = server.getsockname()
+        url = f"http://{host}:{port}/em"
+        with pytest.raises(OSError, match="is it the right address"):
+            volume.open(f"precomputed://{url}")
