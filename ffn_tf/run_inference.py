@@ -72,9 +72,14 @@ def main(argv: list[str]) -> None:
     path = program.from_flags(Options).inference_request
     request = _request(path)
     summary = run(request, program.from_flags(runner.RunOptions))
-    if summary.timing.steps:
-        print(describe(summary))
     made = len(summary.boxes) - summary.skipped
+    if made:
+        print(describe(summary))
+    if made and not summary.segments:
+        program.warn(
+            "no objects were found. Look at the image: is it black there, or "
+            "of another kind than what the network was trained on?"
+        )
     scored = summary.output_dir
     if len(summary.boxes) > 1:  # Each has ids of its own.
         scored = str(subvolume.path_for(scored, summary.boxes[0].start))

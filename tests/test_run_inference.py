@@ -235,6 +235,14 @@ def test_run_is_what_the_program_does(files):
         assert part in line
 
 
+def test_no_objects_are_told(files, tmp_path):
+    np.save(tmp_path / "black.npy", np.zeros((14, 14, 24), np.uint8))
+    black = files | {"image": f"{tmp_path}/black.npy"}
+    out, err = start(*as_flags(black)).communicate(timeout=250)
+    assert out.startswith("0 segments, 0 voxels, 0 network calls")
+    assert "warning: no objects were found" in err
+
+
 # -----------------------------------------------------------------------------
 # Bad input: one line, exit status 1, nothing written
 # -----------------------------------------------------------------------------

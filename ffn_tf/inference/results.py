@@ -18,6 +18,32 @@ from ffn_tf.inference import subvolume
 from ffn_tf.volume import files
 
 
+def folder(path: str) -> pathlib.Path:
+    """The folder for results at `path`; it need not be there yet.
+
+    Raises:
+      ValueError: no path, or a URL.
+      NotADirectoryError: there is a file in its place.
+    """
+    if not path:
+        raise ValueError(
+            "segmentation_output_dir: expected the folder of the results, "
+            "found none."
+        )
+    if "://" in path:
+        raise ValueError(
+            f"segmentation_output_dir: {path}: results are files of this "
+            f"machine; expected the path of a folder. Copy them afterwards."
+        )
+    found = pathlib.Path(path)
+    for place in (found, *found.parents):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(
+                f"segmentation_output_dir: {place} is not a folder."
+            )
+    return found
+
+
 class Results:
     """A folder and what its results are made by.
 

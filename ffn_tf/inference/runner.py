@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 import dataclasses
 import hashlib
-import pathlib
 import shutil
 import time
 from typing import Any
@@ -113,12 +112,7 @@ class Run:
     ) -> None:
         self.request, self.options = request, options
         self.code = program.describe_code()  # Of now: it may change meanwhile.
-        if not request.segmentation_output_dir:
-            raise ValueError(
-                "segmentation_output_dir: expected the folder of the results, "
-                "found none."
-            )
-        self.folder = pathlib.Path(request.segmentation_output_dir)
+        self.folder = results.folder(request.segmentation_output_dir)
         self.engine, self.compute_dtype = engine_lib.resolve(
             options.engine, options.compute_dtype
         )

@@ -453,6 +453,11 @@ def _ticks():
             {"options": options(init_activation=0.8, move_threshold=0.81)},
             r"init_activation: expected at least move_threshold \(0.81",
         ),
+        (
+            {"segmentation_output_dir": "gs://bucket/out"},
+            "gs://bucket/out: results are files of this machine",
+        ),
+        ({"segmentation_output_dir": f"{__file__}/out"}, "is not a folder"),
         ({"seed_policy": "PolicyMax"}, "Unknown seed policy 'PolicyMax'"),
         (
             {"seed_policy_args": {"voxel_size": [1, 1, 1]}},
@@ -497,7 +502,7 @@ def _ticks():
     ],
 )
 def test_what_cannot_work_is_refused(files, changes, message):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    with pytest.raises((ValueError, OSError), match=message):
         prepared(files, **changes)
     out = pathlib.Path(files["segmentation_output_dir"])
     assert not out.exists()
