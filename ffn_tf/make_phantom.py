@@ -67,16 +67,18 @@ def main(argv: list[str]) -> None:
     del argv
     outputs = program.from_flags(Outputs)
     run(program.from_flags(phantom.Options), outputs)
+    wrote = outputs.picture
+    following = "python -m ffn_tf.make_phantom --output_dir=out/phantom"
     if outputs.output_dir:
-        program.finish(
-            f"{outputs.output_dir}/dataset.yaml",
+        wrote += " and " if wrote else ""
+        wrote += f"{outputs.output_dir}/dataset.yaml"
+        following = (
             f"python -m ffn_tf.run_inference "
             f"--image={outputs.output_dir}/image.zarr "
             f"--model_checkpoint=NETWORK "
-            f"--segmentation_output_dir=out/segments",
+            f"--segmentation_output_dir=out/segments"
         )
-    else:
-        program.finish(outputs.picture)
+    program.finish(wrote, following)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,16 @@
 
 Columns are the planes xy, xz, yz through the middle; rows are the phantom,
 the real volume (if one is given) at the same scale and contrast, and the
-phantom with its labels.
+phantom with its labels. A caption below says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+import textwrap
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from ffn_tf import volume
 from ffn_tf.phantom import options as options_lib
@@ -82,9 +83,30 @@ def draw(image: Planes, labels: Planes, real: Planes | None) -> Image.Image:
         ]
     )
     height, width = sheet.shape[:2]
-    return Image.fromarray(sheet).resize(
+    enlarged = Image.fromarray(sheet).resize(
         (width * _ZOOM, height * _ZOOM), Image.Resampling.BICUBIC
     )
+    return _captioned(enlarged, caption(real is not None))
+
+
+def caption(has_real: bool) -> str:
+    """What is in the columns and rows."""
+    real = "the real volume at the same scale; " if has_real else ""
+    return (
+        f"Columns: planes xy, xz, yz (down: y, z, z; right: x, x, y). Rows: "
+        f"the phantom; {real}the phantom with its labels, a colour for each "
+        f"cell."
+    )
+
+
+def _captioned(sheet: Image.Image, text: str) -> Image.Image:
+    lines = textwrap.wrap(text, max(16, sheet.width // 8))
+    height = sheet.height + 20 * len(lines) + 12
+    page = Image.new("RGB", (sheet.width, height), "white")
+    page.paste(sheet)
+    place, font = (2 * _RULE, sheet.height + 4), ImageFont.load_default(15)
+    ImageDraw.Draw(page).text(place, "\n".join(lines), "black", font)
+    return page
 
 
 def _rgb(plane: np.ndarray) -> np.ndarray:

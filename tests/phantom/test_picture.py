@@ -40,12 +40,20 @@ def test_rows_and_columns():
     planes = [np.full((10, 10), grey, np.uint8) for grey in (50, 100, 150)]
     labels = [np.ones((10, 10), np.uint64)] * 3
     real = [np.full((8, 8), 200, np.uint8)] * 3
-    assert picture.draw(planes, labels, None).size == (3 * 18 * 2, 2 * 18 * 2)
+    assert picture.draw(planes, labels, None).width == 3 * 18 * 2
     sheet = np.asarray(picture.draw(planes, labels, real))
-    assert sheet.shape == (3 * 16 * 2, 3 * 16 * 2, 3)
+    assert sheet.shape[1] == 3 * 16 * 2
+    sheet, caption = np.split(sheet, [3 * 16 * 2])
+    assert caption.min() < 50 and caption.max() == 255
     middles = sheet[16::32, 16::32]
     assert middles[0, :, 0].tolist() == [50, 100, 150]
     assert middles[1, :, 0].tolist() == [200, 200, 200]
+
+
+def test_the_caption_says_what_the_rows_are():
+    without = "Rows: the phantom; the phantom with its labels,"
+    assert without in picture.caption(False)
+    assert "the real volume" in picture.caption(True)
 
 
 def test_spectrum():
