@@ -36,6 +36,8 @@ def triple(values: int | Iterable[int], what: str = "zyx") -> Triple:
     found = tuple(values)
     if len(found) != 3:
         raise ValueError(f"{what}: expected 3 integers, found {found}.")
+    if type(found[0]) is type(found[1]) is type(found[2]) is int:
+        return found  # Nearly always; boxes are made by the million.
     if any(int(value) != value for value in found):
         raise ValueError(f"{what}: expected integers, found {found}.")
     z, y, x = (int(value) for value in found)
@@ -57,7 +59,7 @@ class Box:
     def __post_init__(self) -> None:
         object.__setattr__(self, "start", triple(self.start, "start"))
         object.__setattr__(self, "end", triple(self.end, "end"))
-        if any(e < s for s, e in zip(self.start, self.end)):
+        if min(self.size) < 0:
             raise ValueError(
                 f"A box must not end before it starts: found start_zyx "
                 f"{self.start}, end_zyx {self.end}."
@@ -70,7 +72,8 @@ class Box:
         extent = triple(size, "size")
         if min(extent) < 0:
             raise ValueError(f"A size cannot be negative: found {extent}.")
-        return cls(first, triple(s + n for s, n in zip(first, extent)))
+        (z, y, x), (depth, height, width) = first, extent
+        return cls(first, (z + depth, y + height, x + width))
 
     @classmethod
     def from_shape(cls, shape: Sequence[int]) -> Box:
@@ -80,7 +83,8 @@ class Box:
     @property
     def size(self) -> Triple:
         """Edge lengths in voxels, zyx."""
-        return triple(e - s for s, e in zip(self.start, self.end))
+        (z, y, x), (z_end, y_end, x_end) = self.start, self.end
+        return z_end - z, y_end - y, x_end - x
 
     @property
     def num_voxels(self) -> int:
