@@ -46,6 +46,7 @@ setuptools.setup(
         "pyyaml>=6",
         "scikit-image>=0.25",
         "scipy>=1.14",
+        "tensorboard>=2.20",
         "tensorstore>=0.1.75",
         "tifffile>=2025.1",
         "tqdm>=4.66",

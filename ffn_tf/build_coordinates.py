@@ -89,16 +89,6 @@ def shards(path: str) -> tuple[pathlib.Path, ...]:
     )
 
 
-def _split(text: str) -> tuple[str, str]:
-    name, colon, address = text.partition(":")
-    if not colon or not address or "/" in name or address.startswith("//"):
-        raise ValueError(
-            f"--partition_volumes: expected NAME:ADDRESS, such as "
-            f"training2:partitions.h5:af, found {text!r}."
-        )
-    return name, address
-
-
 def run(options: Options) -> Summary:
     """Draws and writes the examples.
 
@@ -108,11 +98,10 @@ def run(options: Options) -> Summary:
       OSError: reading or writing failed.
     """
     paths = shards(options.coordinate_output)
-    named = [_split(text) for text in options.partition_volumes]
-    names = [name for name, _ in named]
-    if len(set(names)) < len(names):
-        raise ValueError(f"--partition_volumes: a name twice, of {names}.")
-    records.encoded(np.zeros((0, 3)), np.zeros(0), names)  # Checks the names.
+    named = program.named(
+        options.partition_volumes, "partition_volumes", "ADDRESS"
+    )
+    records.encoded(np.zeros((0, 3)), np.zeros(0), [*named])  # Checks the names.
     with contextlib.ExitStack() as stack:
         sources = [
             coordinates.Source.within(
@@ -120,7 +109,7 @@ def run(options: Options) -> Summary:
                 stack.enter_context(volume.open(address)),
                 options.margin,
             )
-            for name, address in named
+            for name, address in named.items()
         ]
         plan = coordinates.planned(sources, options.max_per_class)
         record = {

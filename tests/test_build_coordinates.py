@@ -131,7 +131,7 @@ def test_options_that_do_not_fit(
 
 def test_one_name_twice(partitions: str) -> None:
     twice = (f"vol:{partitions}", f"vol:{partitions}")
-    with pytest.raises(ValueError, match="a name twice"):
+    with pytest.raises(ValueError, match="the name 'vol' twice"):
         program.run(_options(partitions, partition_volumes=twice))
 
 

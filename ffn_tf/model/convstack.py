@@ -34,6 +34,7 @@ class ConvStack(keras.Model):
       features: channels of each convolution.
       view: the field of view that the network is trained for; the layers
         themselves accept any size.
+      **kwargs: of keras.Model; `dtype="mixed_bfloat16"` computes in bfloat16.
     """
 
     def __init__(
@@ -61,7 +62,13 @@ class ConvStack(keras.Model):
         self.head = keras.layers.Conv3D(1, 1, name="conv_lom", dtype="float32")
 
     def _conv(self, name: str) -> keras.layers.Conv3D:
-        return keras.layers.Conv3D(self.features, 3, padding="same", name=name)
+        return keras.layers.Conv3D(
+            self.features,
+            3,
+            padding="same",
+            name=name,
+            dtype=self.dtype_policy,
+        )
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights; shapes do not depend on the field of view."""

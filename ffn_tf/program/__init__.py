@@ -1,6 +1,7 @@
 """What programs share: flags from options, errors, progress, provenance."""
 
 from ffn_tf.program.launch import finish, start, warn
+from ffn_tf.program.named import named
 from ffn_tf.program.options import (
     define_flags,
     from_flags,
@@ -18,6 +19,7 @@ __all__ = [
     "finish",
     "from_flags",
     "given_flags",
+    "named",
     "option",
     "start",
     "warn",

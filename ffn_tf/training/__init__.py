@@ -1,0 +1,14 @@
+"""Training: from places and labels to a network that fills objects.
+
+(1) patches       image, labels and weights around centres
+(2) pipeline      ... as examples, with tf.data; augmentation/ changes them
+(3) moves         how a field of view walks over an example
+(4) step          one step of the optimizer
+(5) metrics       how well examples are filled
+    summaries       ... for TensorBoard
+(6) checkpoints   what training goes on from
+(7) loop          all of it, until the last step
+
+Networks learn to fill an object from what they have filled so far, so each
+example is walked over as it will be in inference (Januszewski et al., 2018).
+"""

@@ -1,0 +1,167 @@
+"""(6) Checkpoints: a training that goes on as if it had not been stopped.
+
+    TRAIN_DIR/checkpoints/step-00012000/
+        model.json, model.weights.h5    the network (model/catalog.py), with the
+                                        averaged weights: what is used
+        state.npz                       what training needs to go on: weights,
+                                        optimizer, average; walks that are under
+                                        way; JSON in `progress`: steps, examples
+                                        taken, random numbers
+
+A folder appears with all its files, or not at all. The newest are kept, and
+every one whose step is a multiple of `keep_every`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from typing import Any
+import zipfile
+
+import numpy as np
+
+from ffn_tf import model
+from ffn_tf.training.moves import Policy, Walk
+from ffn_tf.training.step import TrainStep
+
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+class Checkpoints:
+    """Those of one training."""
+
+    def __init__(
+        self, train_dir: str | os.PathLike[str], keep: int, keep_every: int
+    ) -> None:
+        """
+        Args:
+          train_dir: of the training.
+          keep: how many of the newest are kept; 0 keeps all.
+          keep_every: steps between those that are kept for good; 0: none.
+        """
+        self._root = pathlib.Path(train_dir) / "checkpoints"
+        self._keep = keep
+        self._keep_every = keep_every
+
+    def all(self) -> list[tuple[int, pathlib.Path]]:
+        """(step, folder) of each, the oldest first."""
+        found = []
+        if self._root.is_dir():
+            for path in self._root.iterdir():
+                match = _NAME.fullmatch(path.name)
+                if match and (path / "state.npz").exists():
+                    found.append((int(match[1]), path))
+        return sorted(found)
+
+    def save(
+        self,
+        step: TrainStep,
+        progress: dict[str, Any],
+        walks: Sequence[Walk],
+        origin: dict[str, Any],
+    ) -> pathlib.Path:
+        """Writes one, and removes those that are not kept.
+
+        Args:
+          step: network and optimizer.
+          progress: JSON values; "step" is one of them.
+          walks: under way.
+          origin: what made the network, for model.json.
+
+        Raises:
+          OSError: it cannot be written; earlier ones are untouched.
+        """
+        final = self._root / f"step-{progress['step']:08d}"
+        arrays = {f"step/{k}": v for k, v in step.state().items()}
+        for i, walk in enumerate(walks):
+            for name, value in walk.state().items():
+                arrays[f"walk/{i}/{name}"] = value
+        arrays["progress"] = np.array(json.dumps(progress))
+        self._root.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(
+            tempfile.mkdtemp(dir=self._root, prefix=".tmp-")
+        )
+        try:
+            with open(temporary / "state.npz", "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            model.save(_averaged(step), temporary, origin)
+            os.chmod(temporary, 0o755)
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(temporary, final)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise OSError(
+                f"{final}: the checkpoint cannot be written "
+                f"({error.strerror or error}); is the disk full? Earlier ones "
+                f"are untouched: with room for it, the same command goes on."
+            ) from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        self._remove_old()
+        return final
+
+    def _remove_old(self) -> None:
+        found = self.all()
+        for number, path in found[: -self._keep] if self._keep else []:
+            if not (self._keep_every and number % self._keep_every == 0):
+                shutil.rmtree(path, ignore_errors=True)
+        for path in self._root.glob(".tmp-*"):  # Of killed processes.
+            shutil.rmtree(path, ignore_errors=True)
+
+    def restore(
+        self, path: pathlib.Path, step: TrainStep, policy: Policy
+    ) -> tuple[dict[str, Any], list[Walk]]:
+        """(progress, walks), and the state of the step, of an earlier `save`.
+
+        Raises:
+          ValueError: damaged, or of another network or optimizer.
+        """
+        try:
+            with np.load(path / "state.npz", allow_pickle=False) as file:
+                arrays = dict(file)
+            progress = json.loads(str(arrays.pop("progress")))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path}/state.npz: damaged ({error}). Delete the folder to go "
+                f"on from the checkpoint before it."
+            ) from error
+        walks: dict[int, dict[str, np.ndarray]] = {}
+        of_step = {}
+        for name, value in arrays.items():
+            kind, _, rest = name.partition("/")
+            if kind == "walk":
+                number, _, field = rest.partition("/")
+                walks.setdefault(int(number), {})[field] = value
+            else:
+                of_step[rest] = value
+        try:
+            step.restore(of_step)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        return progress, [
+            Walk.restored(walks[i], policy) for i in range(len(walks))
+        ]
+
+
+def _averaged(step: TrainStep) -> model.ConvStack:
+    """The network with the averaged weights, in float32."""
+    config = step.network.get_config()
+    network = model.ConvStack(
+        depth=config["depth"],
+        features=config["features"],
+        view=step.network.view,
+    )
+    network.build()
+    for variable, value in zip(network.trainable_variables, step.average):
+        variable.assign(value)
+    return network

@@ -1,0 +1,297 @@
+"""(7) Loop: examples, walks, steps, checkpoints, summaries.
+
+    examples ──> walks (batch_size open ones, or more to choose from)
+                   │  one view of each
+                   v
+                 step ──> logits back to the walks; one that ends is replaced
+
+Everything that is drawn comes from one seed, and everything that a step depends
+on is in a checkpoint, so that a training that was stopped gives the weights of
+one that was not: on CPUs, bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import contextlib
+import dataclasses
+import math
+import pathlib
+import signal
+import time
+from typing import Any
+
+import numpy as np
+
+from ffn_tf.training.checkpoints import Checkpoints
+from ffn_tf.training.metrics import Tracker
+from ffn_tf.training.moves import Policy, Walk
+from ffn_tf.training.pipeline import Examples
+from ffn_tf.training.step import TrainStep
+from ffn_tf.training.summaries import Summaries
+
+# What is told of a training, every few seconds.
+Tell = Callable[["Progress"], None]
+# What is done with a new checkpoint: (folder, step, summaries).
+Checked = Callable[[pathlib.Path, int, Summaries], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When what is done.
+
+    Attributes:
+      max_steps: of the optimizer.
+      checkpoint_s, summary_s: seconds between checkpoints and summaries.
+      tell_s: seconds between lines for people.
+    """
+
+    max_steps: int
+    checkpoint_s: float
+    summary_s: float
+    tell_s: float = 10.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """How a training is going.
+
+    Attributes:
+      step: steps made, of max_steps.
+      loss: mean since the last time.
+      steps_per_s, fovs_per_s: since the last time.
+      wait_share: share of the time that was spent waiting for examples.
+      scores: of metrics.Tracker.
+    """
+
+    step: int
+    max_steps: int
+    loss: float
+    steps_per_s: float
+    fovs_per_s: float
+    wait_share: float
+    scores: dict[str, float]
+
+
+class Interrupted:
+    """Notices SIGTERM, while it is entered."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def __enter__(self) -> Interrupted:
+        with contextlib.suppress(ValueError):  # Not in the main thread.
+            self._before = signal.signal(signal.SIGTERM, self._notice)
+        return self
+
+    def _notice(self, *_: object) -> None:
+        self.is_set = True
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ValueError, AttributeError):
+            signal.signal(signal.SIGTERM, self._before)
+
+
+class Training:
+    """One training, from its beginning or from a checkpoint."""
+
+    def __init__(
+        self,
+        step: TrainStep,
+        policy: Policy,
+        checkpoints: Checkpoints,
+        summaries: Summaries,
+        *,
+        batch_size: int,
+        num_open: int,
+        seed: int,
+        origin: dict[str, Any],
+    ) -> None:
+        """
+        Args:
+          step, policy: what is trained, and how it walks.
+          checkpoints, summaries: where to.
+          batch_size: views of one step.
+          num_open: examples that are walked over at a time, at least as many;
+            of more, those of a step are drawn.
+          seed: of that draw.
+          origin: kept with the network.
+        """
+        self._step = step
+        self._policy = policy
+        self._checkpoints = checkpoints
+        self._summaries = summaries
+        self._batch_size = batch_size
+        self._num_open = num_open
+        self._rng = np.random.default_rng(seed)
+        self._origin = origin
+        self._walks: list[Walk] = []
+        self.steps = 0
+        self.taken = 0
+
+    def restore(self) -> bool:
+        """Goes on from the newest checkpoint; whether there is one."""
+        found = self._checkpoints.all()
+        if not found:
+            return False
+        _, path = found[-1]
+        progress, self._walks = self._checkpoints.restore(
+            path, self._step, self._policy
+        )
+        self.steps = progress["step"]
+        self.taken = progress["taken"]
+        self._rng.bit_generator.state = progress["random"]
+        return True
+
+    def run(
+        self,
+        examples: Examples,
+        schedule: Schedule,
+        tell: Tell = lambda _: None,
+        checked: Checked = lambda *_: None,
+    ) -> bool:
+        """Trains until the last step; False if SIGTERM came before.
+
+        Args:
+          examples: from `taken` on.
+          tell: called every few seconds.
+          checked: called with each new checkpoint.
+
+        Raises:
+          ValueError: the loss is not finite; examples that cannot be made.
+          OSError: reading or writing failed.
+        """
+        clock = _Clock(schedule)
+        told, summed = (_Window(schedule.max_steps) for _ in range(2))
+        tracker = Tracker(self._policy)
+        with Interrupted() as interrupted:
+            while self.steps < schedule.max_steps and not interrupted.is_set:
+                begin = time.monotonic()
+                self._open(examples, tracker)
+                waited = time.monotonic() - begin
+                loss = self._one_step(tracker)
+                for window in (told, summed):
+                    window.count(loss, self._batch_size, waited)
+                if clock.is_due("tell"):
+                    tell(told.progress(self.steps, {}))
+                if clock.is_due("summary"):
+                    self._summarise(summed, tracker)
+                if clock.is_due("checkpoint"):
+                    self._save(examples, checked)
+            if self._is_ahead():
+                self._summarise(summed, tracker)
+                self._save(examples, checked)
+        return self.steps >= schedule.max_steps
+
+    def _open(self, examples: Examples, tracker: Tracker) -> None:
+        """Replaces walks that have ended by new ones."""
+        for i, walk in enumerate(self._walks):
+            if walk.offset is None:
+                tracker.add_patch(walk)
+                self._walks[i] = Walk(next(examples), self._policy)
+        while len(self._walks) < self._num_open:
+            self._walks.append(Walk(next(examples), self._policy))
+
+    def _one_step(self, tracker: Tracker) -> float:
+        chosen = self._walks
+        if self._num_open > self._batch_size:
+            places = self._rng.choice(
+                self._num_open, self._batch_size, replace=False
+            )
+            chosen = [self._walks[i] for i in places]
+        views = [walk.view() for walk in chosen]
+        logits, loss = self._step(views, self.steps)
+        if not math.isfinite(loss):
+            seen = [tuple(walk.example.place.tolist()) for walk in chosen]
+            raise ValueError(
+                f"The loss is {loss} at step {self.steps}, examples (volume, "
+                f"x, y, z) {seen}: training has diverged, or the image has "
+                f"values out of range. Lower --learning_rate, and go on from "
+                f"the last checkpoint."
+            )
+        self.steps += 1
+        for walk, prediction in zip(chosen, logits):
+            walk.update(prediction)
+            tracker.add_moves(walk.considered)
+            walk.considered = []
+        return loss
+
+    def _is_ahead(self) -> bool:
+        found = self._checkpoints.all()
+        return not found or found[-1][0] < self.steps
+
+    def _save(self, examples: Examples, checked: Checked) -> None:
+        progress = {
+            "step": self.steps,
+            "taken": examples.taken,
+            "random": self._rng.bit_generator.state,
+        }
+        path = self._checkpoints.save(
+            self._step, progress, self._walks, self._origin
+        )
+        checked(path, self.steps, self._summaries)
+
+    def _summarise(self, window: _Window, tracker: Tracker) -> None:
+        progress = window.progress(self.steps, tracker.scalars())
+        scalars = progress.scores | {
+            "loss": progress.loss,
+            "learning_rate": self._step.learning_rate,
+            "speed/steps_per_s": progress.steps_per_s,
+            "speed/fovs_per_s": progress.fovs_per_s,
+            "speed/wait_share": progress.wait_share,
+        }
+        self._summaries.add(self.steps, scalars, list(tracker.pictures))
+        tracker.clear()
+
+
+class _Clock:
+    """Says when something is due."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._every = {
+            "tell": schedule.tell_s,
+            "summary": schedule.summary_s,
+            "checkpoint": schedule.checkpoint_s,
+        }
+        self._last = dict.fromkeys(self._every, time.monotonic())
+
+    def is_due(self, what: str) -> bool:
+        now = time.monotonic()
+        if now - self._last[what] < self._every[what]:
+            return False
+        self._last[what] = now
+        return True
+
+
+class _Window:
+    """What has been since the last time that somebody asked."""
+
+    def __init__(self, max_steps: int) -> None:
+        self._max_steps = max_steps
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since = time.monotonic()
+        self._waited = 0.0
+        self._losses: list[float] = []
+        self._fovs = 0
+
+    def count(self, loss: float, fovs: int, waited: float) -> None:
+        self._losses.append(loss)
+        self._fovs += fovs
+        self._waited += waited
+
+    def progress(self, step: int, scores: dict[str, float]) -> Progress:
+        """Since the last time; begins anew."""
+        seconds = max(time.monotonic() - self._since, 1e-9)
+        found = Progress(
+            step,
+            self._max_steps,
+            float(np.mean(self._losses)) if self._losses else math.nan,
+            len(self._losses) / seconds,
+            self._fovs / seconds,
+            self._waited / seconds,
+            scores,
+        )
+        self._begin()
+        return found

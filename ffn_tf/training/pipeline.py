@@ -1,0 +1,301 @@
+"""(2) Pipeline: from coordinate files to examples, with tf.data.
+
+    TFRecords -> centres -> batches of centres -> py_function: all voxels of a
+    batch at once -> one by one, augmented and normalised, in parallel -> ahead
+
+The order is that of the files (several files take turns), again and again; so
+is everything that is drawn: example i is the same whatever came before it, and
+a training goes on where it was by the number of examples that it has taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from ffn_tf.training import augmentation, patches
+from ffn_tf.training.moves import INSIDE, OUTSIDE, Example
+from ffn_tf.volume.box import Triple
+
+_READ_AHEAD = 2  # Batches.
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalisation:
+    """(raw - mean) / stddev, as google/ffn's image_mean and image_stddev."""
+
+    mean: float
+    stddev: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What examples are made.
+
+    Attributes:
+      files: coordinates, TFRecords with GZIP.
+      size: of the patches, zyx.
+      augment: what happens to them.
+      normalisations: of the volumes, by name.
+      seed: of the augmentation, and of the shuffle.
+      batch: centres that are read at a time.
+      shuffle: examples among which the next is drawn; 0: as in the files.
+    """
+
+    files: tuple[str, ...]
+    size: Triple
+    augment: augmentation.AugmentOptions
+    normalisations: Mapping[str, Normalisation]
+    seed: int = 0
+    batch: int = 16
+    shuffle: int = 0
+
+
+def coordinate_files(pattern: str) -> tuple[str, ...]:
+    """The files of a flag: commas, globs, PATH@N, as google/ffn has them.
+
+    Raises:
+      FileNotFoundError: a part that names no file.
+    """
+    found: list[str] = []
+    for part in pattern.split(","):
+        base, at, number = part.rpartition("@")
+        if at and number.isdigit():
+            count = int(number)
+            names = [f"{base}-{i:05d}-of-{count:05d}" for i in range(count)]
+            there = [name for name in names if pathlib.Path(name).exists()]
+        elif pathlib.Path(part).exists():
+            names = there = [part]
+        else:
+            names = [part]
+            there = sorted(tf.io.gfile.glob(part))
+        if not there or len(there) < len(names):
+            missing = sorted(set(names) - set(there))
+            raise FileNotFoundError(
+                f"--train_coords: no file {missing[0] if missing else part}; "
+                f"make it with build_coordinates."
+            )
+        found.extend(there)
+    return tuple(found)
+
+
+def centers(settings: Settings) -> tf.data.Dataset:
+    """(center_xyz [3] int64, name) without end, in the order of the files."""
+    files = tf.data.Dataset.from_tensor_slices(list(settings.files))
+    records = files.interleave(
+        lambda path: tf.data.TFRecordDataset(path, "GZIP"),
+        cycle_length=min(len(settings.files), 16),
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
+    )
+    if settings.shuffle:
+        records = records.shuffle(settings.shuffle, seed=settings.seed)
+    # In large batches: to parse one costs what a thousand do.
+    return (
+        records.repeat()
+        .batch(1024)
+        .map(_parsed, num_parallel_calls=2, deterministic=True)
+        .unbatch()
+    )
+
+
+def _parsed(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    found = tf.io.parse_example(
+        records,
+        {
+            "center": tf.io.FixedLenFeature([3], tf.int64),
+            "label_volume_name": tf.io.FixedLenFeature([], tf.string),
+        },
+    )
+    return found["center"], found["label_volume_name"]
+
+
+class Examples:
+    """Examples, one after another; an iterator without end.
+
+    Attributes:
+      taken: how many have been.
+    """
+
+    def __init__(
+        self, opened: patches.Patches, settings: Settings, taken: int = 0
+    ) -> None:
+        """Begins to read.
+
+        Args:
+          opened: the volumes.
+          settings: which examples.
+          taken: examples to leave out, taken by an earlier attempt.
+        """
+        self.taken = taken
+        self._patches = opened
+        self._settings = settings
+        self._failure: Exception | None = None
+        voxel_size = opened.voxel_size_nm
+        self._voxel_size = voxel_size
+        self._padded = augmentation.padded_size(
+            settings.size, settings.augment, voxel_size
+        )
+        values = [settings.normalisations[name] for name in opened.names]
+        self._means = np.array([v.mean for v in values], np.float32)
+        self._stddevs = np.array([v.stddev for v in values], np.float32)
+        self._iterator = iter(self._dataset().as_numpy_iterator())
+
+    def __iter__(self) -> Iterator[Example]:
+        return self
+
+    def __next__(self) -> Example:
+        """The next example.
+
+        Raises:
+          ValueError: coordinates and volumes that do not fit each other, or
+            damaged coordinates.
+          OSError: voxels cannot be read.
+        """
+        try:
+            example = Example(*next(self._iterator))
+        except tf.errors.OpError as error:
+            if self._failure is not None:
+                raise self._failure from error
+            raise ValueError(
+                f"The coordinates {', '.join(self._settings.files)} cannot be "
+                f"read ({error.message.splitlines()[0]}): a file is damaged, "
+                f"or not of build_coordinates."
+            ) from error
+        except StopIteration:
+            raise ValueError(
+                f"The coordinates {', '.join(self._settings.files)} hold no "
+                f"examples: an empty partition."
+            ) from None
+        self.taken += 1
+        return example
+
+    def _dataset(self) -> tf.data.Dataset:
+        settings = self._settings
+        parallel = tf.data.AUTOTUNE
+        numbered = tf.data.Dataset.zip(
+            tf.data.Dataset.counter(self.taken),
+            centers(settings).skip(self.taken),
+        )
+        read = numbered.batch(settings.batch).map(
+            self._read, num_parallel_calls=_READ_AHEAD, deterministic=True
+        )
+        made = read.unbatch().map(
+            self._example, num_parallel_calls=parallel, deterministic=True
+        )
+        return made.prefetch(settings.batch)
+
+    def _read(self, number: tf.Tensor, place: Any) -> tuple[tf.Tensor, ...]:
+        shape = (None, *self._padded)
+        image, mask, weights, places = tf.py_function(
+            self._read_now,
+            place,
+            (tf.float32, tf.uint8, tf.float32, tf.int64),
+        )
+        return (
+            number,
+            tf.ensure_shape(image, shape),
+            tf.ensure_shape(mask, shape),
+            tf.ensure_shape(weights, shape),
+            tf.ensure_shape(places, [None, 4]),
+        )
+
+    def _read_now(
+        self, centers_xyz: tf.Tensor, names: tf.Tensor
+    ) -> tuple[np.ndarray, ...]:
+        """One call for a batch: its voxels are asked for concurrently."""
+        try:
+            indices = [
+                self._patches.index(name.decode()) for name in names.numpy()
+            ]
+            x, y, z = centers_xyz.numpy().T
+            centers_zyx = np.stack([z, y, x], axis=1)
+            found = self._patches.read(
+                indices, centers_zyx, self._padded, self._means.tolist()
+            )
+        except (ValueError, OSError) as error:
+            # TensorFlow makes another of it, without its type and its end.
+            self._failure = error
+            raise
+        places = np.column_stack([indices, centers_xyz.numpy()])
+        return (*found, places)
+
+    def _example(
+        self,
+        number: tf.Tensor,
+        image: tf.Tensor,
+        mask: tf.Tensor,
+        weights: tf.Tensor,
+        place: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        seed = tf.stack(
+            [
+                tf.constant(self._settings.seed, tf.int32),
+                tf.cast(number % (2**31 - 1), tf.int32),
+            ]
+        )
+        made = augmentation.augment(
+            augmentation.Example(image, mask, weights),
+            seed,
+            self._settings.augment,
+            self._settings.size,
+            self._voxel_size,
+        )
+        mean = tf.gather(self._means, place[0])
+        stddev = tf.gather(self._stddevs, place[0])
+        labels = tf.where(made.labels > 0, INSIDE, OUTSIDE)
+        return (
+            (made.image - mean) / stddev,
+            tf.cast(labels, tf.float32),
+            made.weights,
+            place,
+        )
+
+
+def normalisations(
+    opened: patches.Patches,
+    mean: float | None,
+    stddev: float | None,
+    of_volumes: Mapping[str, str],
+) -> dict[str, Normalisation]:
+    """How the volumes are normalised, from google/ffn's flags.
+
+    Args:
+      opened: the volumes.
+      mean, stddev: of all that are not in `of_volumes`; None: measured.
+      of_volumes: {name: "OFFSET:SCALE"}.
+
+    Raises:
+      ValueError: a name that no volume has, or a spread that is not positive.
+    """
+    found: dict[str, Normalisation] = {}
+    for name, text in of_volumes.items():
+        opened.index(name)
+        try:
+            offset, scale = map(float, text.split(":"))
+        except ValueError as error:
+            raise ValueError(
+                f"--image_offset_scale_map: expected NAME:OFFSET:SCALE, found "
+                f"{name}:{text}."
+            ) from error
+        found[name] = Normalisation(offset, scale)
+    for name in opened.names:
+        if name not in found:
+            measured = (0.0, 1.0)
+            if mean is None or stddev is None:
+                measured = patches.mean_and_stddev(opened.image(name))
+            found[name] = Normalisation(
+                measured[0] if mean is None else mean,
+                measured[1] if stddev is None else stddev,
+            )
+        if not 0 < found[name].stddev < float("inf"):
+            raise ValueError(
+                f"The standard deviation of {name!r} must be positive: found "
+                f"{found[name].stddev}."
+            )
+    return found

@@ -1,0 +1,57 @@
+"""Summaries: what TensorBoard shows of a training.
+
+    tensorboard --logdir TRAIN_DIR
+
+Scalars by the names of metrics.py, and of the last patches that were finished
+their middle sections, `final_xy/0` and so on: image, label, prediction, weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import os
+
+import numpy as np
+import tensorflow as tf
+
+_CUTS = ("xy", "xz", "yz")
+_PICTURES = 4  # Of each cut, the newest.
+
+
+class Summaries:
+    """One event file. A context manager, which closes it."""
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._writer = tf.summary.create_file_writer(os.fspath(folder))
+
+    def add(
+        self,
+        step: int,
+        scalars: Mapping[str, float],
+        pictures: Sequence[np.ndarray] = (),
+    ) -> None:
+        """Adds values of a step.
+
+        Args:
+          step: how many there have been.
+          scalars: by name.
+          pictures: [3, height, width] uint8 each, the newest last.
+        """
+        with self._writer.as_default():
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value, step=step)
+            for place, picture in enumerate(list(pictures)[-_PICTURES:]):
+                for cut, section in zip(_CUTS, picture):
+                    name = f"final_{cut}/{place}"
+                    image = section[np.newaxis, ..., np.newaxis]
+                    tf.summary.image(name, image, step=step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def __enter__(self) -> Summaries:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
