@@ -1,4 +1,4 @@
-"""Where the real data is, and a network whose segments are known without it.
+"""Programs as users call them, the real data, a network of known segments.
 
 Tests that need the data skip where it is not.
 """
@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,22 @@ from ffn_tf.volume import dataset
 pytest_plugins = ["servers.fixtures"]
 
 _DATA = dataset.data_dir()
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """command(program, *arguments): `python -m ffn_tf.<program>`, ended."""
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"ffn_tf.{program}", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=250,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

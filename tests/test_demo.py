@@ -1,24 +1,13 @@
 import json
-import subprocess
-import sys
 
 import pytest
 
 from ffn_tf import demo
 
 
-def test_without_data_it_says_how_to_get_it(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "ffn_tf.demo",
-            f"--data_dir={tmp_path}",
-            f"--output_dir={tmp_path}/out",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+def test_without_data_it_says_how_to_get_it(tmp_path, command):
+    done = command(
+        "demo", f"--data_dir={tmp_path}", f"--output_dir={tmp_path}/out"
     )
     assert done.returncode == 1
     assert done.stderr.startswith("error: The demo runs on real data")

@@ -14,7 +14,6 @@ import pytest
 from ffn_tf import evaluate, volume
 from ffn_tf.inference import subvolume
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
 FIB25 = volume.dataset.data_dir() / "fib25"
 
 
@@ -209,18 +208,12 @@ def test_a_missing_volume_is_an_error(files):
         run(files, truth="absent.h5:stack")
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "ffn_tf.evaluate", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def as_flags(files):
+    return [f"--{name}={value}" for name, value in files.items()]
 
 
-def test_command_line(files):
-    done = command(*(f"--{name}={value}" for name, value in files.items()))
+def test_command_line(files, command):
+    done = command("evaluate", *as_flags(files))
 
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -229,9 +222,10 @@ def test_command_line(files):
     assert written(files)["headline"]["coverage"] == 0.8
 
 
-def test_command_line_with_bad_input_is_one_line(files):
-    files["segmentation"] = "absent.npy"
-    done = command(*(f"--{name}={value}" for name, value in files.items()))
+def test_command_line_with_bad_input_is_one_line(files, command):
+    done = command(
+        "evaluate", *as_flags(files | {"segmentation": "absent.npy"})
+    )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: absent.npy")

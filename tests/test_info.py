@@ -1,8 +1,6 @@
 """What is at an address, said without reading voxels."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -67,12 +65,9 @@ def test_a_dataset_file(tmp_path):
     assert "unknown" not in text
 
 
-def test_the_command_line(address):
-    command = [sys.executable, "-m", "ffn_tf.info"]
-    done = subprocess.run(
-        [*command, "--json", address], capture_output=True, check=True
-    )
+def test_the_command_line(address, command):
+    done = command("info", "--json", address)
     assert json.loads(done.stdout)["kind"] == "image"
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = command("info")
     assert done.returncode == 1
     assert done.stderr.startswith("error: expected one address")

@@ -300,13 +300,10 @@ def test_between_buckets(slices, tmp_path, gcs_server, gcs_bucket):
         assert found.voxel_size_nm == (40.0, 8.0, 4.0)
 
 
-COMMAND = [sys.executable, "-m", "ffn_tf.ingest"]
-
-
-def test_command_line(slices, tmp_path):
+def test_command_line(slices, tmp_path, command):
     output = f"precomputed://{tmp_path}/em"
-    command = [
-        *COMMAND,
+    line = [
+        "ingest",
         f"--input={slices}",
         f"--output={output}",
         "--voxel_size_nm=40,8,4",
@@ -314,7 +311,7 @@ def test_command_line(slices, tmp_path):
         "--encoding=jpeg",
         "--jpeg_quality=80",
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    ran = command(*line)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith(
         f"Wrote {output}: (11, 40, 50) voxels (z, y, x) of uint8"
@@ -323,14 +320,13 @@ def test_command_line(slices, tmp_path):
     with volume.open(output) as found:
         assert found.voxel_size_nm == (40.0, 8.0, 4.0)
         assert found.attributes["options"]["jpeg_quality"] == 80
-    again = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    again = command(*line)
     assert again.returncode == 0
     assert again.stdout.startswith(
         f"Wrote nothing: {output} is complete, made with the same options "
         f"before. Next: python -m ffn_tf.run_inference --image={output} "
     )
-    command.append("--noclahe")
-    other = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    other = command(*line, "--noclahe")
     assert other.returncode == 1
     assert other.stderr == (
         f"error: {output}: exists already, made with other options (clahe: "
@@ -344,7 +340,7 @@ def test_killed_it_leaves_no_half_volume(tmp_path):
     np.save(tmp_path / "em.npy", np.zeros((64, 512, 512), np.uint8))
     running = subprocess.Popen(
         [
-            *COMMAND,
+            *(sys.executable, "-m", "ffn_tf.ingest"),
             f"--input={tmp_path}/em.npy",
             f"--output={output}",
             "--voxel_size_nm=1,1,1",

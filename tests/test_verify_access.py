@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import numpy as np
 from PIL import Image
@@ -215,23 +213,18 @@ def test_an_unknown_volume_is_refused(dataset):
         verify_access.run(options(dataset, volumes=("emm",)))
 
 
-def test_the_command_line_says_with_its_status_whether_all_passed(dataset):
-    def status(volumes):
-        return subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "ffn_tf.verify_access",
-                f"--dataset={dataset}",
-                f"--volumes={volumes}",
-                f"--output_dir={dataset.parent}/out",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
+def test_the_command_line_says_with_its_status_whether_all_passed(
+    dataset, command
+):
+    good, bad = (
+        command(
+            "verify_access",
+            f"--dataset={dataset}",
+            f"--volumes={volumes}",
+            f"--output_dir={dataset.parent}/out",
         )
-
-    good, bad = status("ids"), status("ids,gone")
+        for volumes in ("ids", "ids,gone")
+    )
     assert (good.returncode, bad.returncode) == (0, 1)
     assert "8 passed, 0 failed, 1 left out." in good.stdout
     assert "FAILED" not in good.stdout
