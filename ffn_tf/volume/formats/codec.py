@@ -11,9 +11,7 @@ Shards (sharding.py) exist in precomputed and zarr3. `auto` makes them
     in zarr3         where there would be more than 10,000 files;
     in precomputed   of segmentations from 128^3 voxels on, because gzip on top
                      of compressed_segmentation, which makes files four times
-                     smaller, exists only inside shards. The price: what was
-                     never written reads as background there. Images pay it
-                     only if asked.
+                     smaller, exists only inside shards.
 A shard is then the unit of writing: to change one chunk rewrites the shard.
 Coarser scales have smaller shards, so that what is written at a time, made
 coarser, is whole shards again; where that is less than a chunk, there are none.
