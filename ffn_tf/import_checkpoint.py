@@ -38,9 +38,14 @@ def run(options: Options) -> model.ConvStack:
 
     Raises:
       FileNotFoundError: no such checkpoint.
-      ValueError: a damaged one, or one of another architecture.
+      ValueError: a damaged one, or one of another architecture; or no folder.
       FileExistsError: the folder holds a network.
     """
+    if not options.output_dir or "://" in options.output_dir:
+        raise ValueError(
+            f"output_dir: expected the path of a folder of this machine, "
+            f"found {options.output_dir!r}."
+        )
     if (pathlib.Path(options.output_dir) / "model.json").exists():
         raise FileExistsError(
             f"{options.output_dir} holds a network already. Use another "

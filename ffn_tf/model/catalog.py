@@ -15,6 +15,7 @@ import glob
 import json
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,13 @@ def save(
       network: a built network.
       folder: made if missing; an earlier network in it is replaced.
       origin: what made the weights, stored as it is (JSON values).
+
+    Raises:
+      OSError: not enough room.
     """
     root = pathlib.Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    _check_room(network, root)
     weights = root / "model.weights.h5"
     with files.atomic_path(weights) as temporary:
         network.save_weights(temporary, overwrite=True)
@@ -66,6 +72,19 @@ def save(
         "code": program.describe_code(),
     }
     files.write_text(root / "model.json", json.dumps(described, indent=1))
+
+
+def _check_room(network: convstack.ConvStack, folder: pathlib.Path) -> None:
+    """HDF5 brings the process down where a disk fills up (h5py 3.14)."""
+    weights = network.get_weights()
+    # Of each array HDF5 writes some 3 kB more than its numbers.
+    needed = sum(array.nbytes + 8192 for array in weights)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(
+            f"Not enough room in {folder}: the weights may need "
+            f"{needed / 1e6:.2f} MB, {free / 1e6:.2f} MB are free."
+        )
 
 
 def _load_folder(folder: pathlib.Path) -> convstack.ConvStack:

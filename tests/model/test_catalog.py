@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -64,6 +65,20 @@ def test_save_then_load_is_the_identity(network, tmp_path):
         "model.json",
         "model.weights.h5",
     ]
+
+
+def test_a_full_disk_is_refused_before_it_crashes(
+    network, tmp_path, monkeypatch
+):
+    model.save(network, tmp_path / "net", {})
+    size = (tmp_path / "net" / "model.weights.h5").stat().st_size
+    real = shutil.disk_usage
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda path: real(path)._replace(free=size)
+    )
+    with pytest.raises(OSError, match="Not enough room in .*full"):
+        model.save(network, tmp_path / "full", {})
+    assert list((tmp_path / "full").iterdir()) == []
 
 
 def test_weights_of_another_network_are_refused(network, tmp_path):
