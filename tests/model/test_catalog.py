@@ -76,7 +76,7 @@ def test_a_full_disk_is_refused_before_it_crashes(
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: real(path)._replace(free=size)
     )
-    with pytest.raises(OSError, match="Not enough room in .*full"):
+    with pytest.raises(OSError, match=r"Not enough room in .*full"):
         model.save(network, tmp_path / "full", {})
     assert list((tmp_path / "full").iterdir()) == []
 
