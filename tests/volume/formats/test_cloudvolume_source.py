@@ -7,54 +7,26 @@ import sys
 
 import numpy as np
 import pytest
+from servers import channels
+from servers.channels import (
+    DOMAIN,
+    FIRST,
+    START,
+    VOXELS,
+    with_and_without_shards,
+)
 import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume import place
-from ffn_tf.volume.box import Box
 from ffn_tf.volume.formats import chunked, cloudvolume_source
 
 cloudvolume = pytest.importorskip("cloudvolume")
 
-# [channel, z, y, x], every voxel different.
-VOXELS = np.arange(2 * 5 * 7 * 9, dtype=np.uint16).reshape(2, 5, 7, 9)
-START = (30, 20, 10)
-DOMAIN = Box.from_size(START, (5, 7, 9))
-SHARDING = {
-    "@type": "neuroglancer_uint64_sharded_v1",
-    "preshift_bits": 1,
-    "hash": "identity",
-    "minishard_bits": 1,
-    "shard_bits": 2,
-    "minishard_index_encoding": "gzip",
-    "data_encoding": "gzip",
-}
 
-
-def make(folder, voxels=VOXELS, encoding="raw", **scale):
-    """A volume of `voxels` [channel, z, y, x] as TensorStore writes it."""
-    stored = voxels.transpose(3, 2, 1, 0)
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": f"file://{folder}/",
-            "multiscale_metadata": {
-                "type": "image",
-                "data_type": voxels.dtype.name,
-                "num_channels": len(voxels),
-            },
-            "scale_metadata": {
-                "size": stored.shape[:3],
-                "voxel_offset": START[::-1],
-                "chunk_size": [4, 3, 2],
-                "resolution": [4, 8, 40],
-                "encoding": encoding,
-                **scale,
-            },
-        },
-        create=True,
-    ).result()
-    store.write(stored).result()
+def make(folder, *voxels_and_encoding, **more):
+    """The folder of such a volume."""
+    channels.write(f"file://{folder}/", *voxels_and_encoding, **more)
     return str(folder)
 
 
@@ -71,27 +43,9 @@ def change(folder, **changes):
     path.write_text(json.dumps(info))
 
 
-@pytest.mark.parametrize("sharding", [None, SHARDING], ids=["files", "shards"])
+@with_and_without_shards
 def test_voxels_of_a_channel(sharding, tmp_path):
-    folder = make(tmp_path, sharding=sharding)
-    boxes = [
-        DOMAIN,
-        Box((31, 22, 13), (34, 26, 18)),
-        Box((31, 22, 13), (31, 26, 18)),
-        # One voxel: inside a chunk, and one that is a chunk itself.
-        Box((31, 22, 13), (32, 23, 14)),
-        Box((34, 26, 18), (35, 27, 19)),
-    ]
-    for channel in (0, 1):
-        source = opened(folder, f"?channel={channel}")
-        for box, found in zip(boxes, source.read_many(boxes)):
-            expected = VOXELS[channel][box.relative_to(START).slices]
-            np.testing.assert_array_equal(found, expected)
-            assert found.dtype == np.uint16
-            assert found.flags.writeable
-        source.close()
-    with pytest.raises(ValueError, match="channel 2 does not exist"):
-        opened(folder, "?channel=2")
+    channels.check_channels(opened, make(tmp_path, sharding=sharding))
 
 
 def test_it_says_of_itself_what_tensorstore_says(tmp_path):
@@ -167,29 +121,10 @@ def test_encodings_that_tensorstore_does_not_know(encoding, tmp_path):
     np.testing.assert_array_equal(source.read(DOMAIN), voxels)
 
 
-@pytest.mark.parametrize("sharding", [None, SHARDING], ids=["files", "shards"])
+@with_and_without_shards
 def test_a_missing_chunk_is_named(sharding, tmp_path):
-    folder = make(tmp_path, sharding=sharding)
-    there = Box(START, (32, 23, 14))
-    for path in tmp_path.glob("4_8_40/*"):
-        path.unlink()
-    store = ts.open(
-        {"driver": "neuroglancer_precomputed", "kvstore": f"file://{folder}/"},
-        open=True,
-    ).result()
-    store[10:14, 20:23, 30:32].write(5).result()
-    source = opened(folder)
-    assert source.read(there).min() == 5
-    for read in (lambda box: source.read_many([box, there]), source.read):
-        with pytest.raises(OSError) as caught:
-            read(DOMAIN)
-        assert "chunk 4_8_40/14-18_20-23_30-32 is missing" in str(caught.value)
-        assert "?missing=zero" in str(caught.value)
-        assert folder in str(caught.value)
-    expected = np.zeros(DOMAIN.size, np.uint16)
-    expected[there.relative_to(START).slices] = 5
-    found = opened(folder, "?missing=zero").read(DOMAIN)
-    np.testing.assert_array_equal(found, expected)
+    folder = make(tmp_path, box=FIRST, sharding=sharding)
+    channels.check_missing(opened, folder)
 
 
 @pytest.mark.parametrize("query", ["", "?missing=zero"])
@@ -204,9 +139,9 @@ def test_a_damaged_chunk_is_named_and_not_printed(
     name = "4_8_40/14-18_23-26_32-34"
     os.truncate(tmp_path / name, 24)
     source = opened(folder, query)
-    source.read(Box(START, (32, 23, 14)))
+    source.read(FIRST)
     with pytest.raises(OSError, match=f"{folder}.*chunk {name} cannot be read"):
-        source.read_many([DOMAIN, Box(START, (32, 23, 14))])
+        source.read_many([DOMAIN, FIRST])
     source.close()
     captured = capfd.readouterr()
     assert not captured.out
@@ -288,7 +223,7 @@ def test_it_does_not_write(tmp_path):
 
 
 def test_a_bucket_without_credentials(gcs_server, gcs_bucket, tmp_path, capfd):
-    make(tmp_path / "em", sharding=SHARDING)
+    make(tmp_path / "em", sharding=channels.SHARDING)
     gcs_server.load(gcs_bucket, tmp_path)
     source = opened(f"gs://{gcs_bucket}/em")
     np.testing.assert_array_equal(source.read(DOMAIN), VOXELS[0])

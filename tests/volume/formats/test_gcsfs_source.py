@@ -6,62 +6,27 @@ import sys
 
 import numpy as np
 import pytest
-import tensorstore as ts
+from servers import channels
+from servers.channels import (
+    DOMAIN,
+    FIRST,
+    VOXELS,
+    with_and_without_shards,
+)
 
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume.box import Box
 from ffn_tf.volume.formats import chunked, gcsfs_source
 
 pytest.importorskip("cloudvolume")
 pytest.importorskip("gcsfs")
 
-# [channel, z, y, x], every voxel different.
-VOXELS = np.arange(2 * 5 * 7 * 9, dtype=np.uint16).reshape(2, 5, 7, 9)
-START = (30, 20, 10)
-DOMAIN = Box.from_size(START, (5, 7, 9))
-FIRST = Box(START, (32, 23, 14))  # The first chunk.
-SHARDING = {
-    "@type": "neuroglancer_uint64_sharded_v1",
-    "preshift_bits": 1,
-    "hash": "identity",
-    "minishard_bits": 1,
-    "shard_bits": 2,
-    "minishard_index_encoding": "gzip",
-    "data_encoding": "gzip",
-}
-
 
 @pytest.fixture
 def make(gcs_server, gcs_bucket):
-    """make(voxels, ...): the address of a volume, as TensorStore writes it."""
+    """make(...): the address of such a volume."""
 
-    def made(voxels=VOXELS, encoding="raw", box=None, **scale):
-        stored = voxels.transpose(3, 2, 1, 0)
-        store = ts.open(
-            {
-                "driver": "neuroglancer_precomputed",
-                "kvstore": f"gs://{gcs_bucket}/em/",
-                "multiscale_metadata": {
-                    "type": "image",
-                    "data_type": voxels.dtype.name,
-                    "num_channels": len(voxels),
-                },
-                "scale_metadata": {
-                    "size": stored.shape[:3],
-                    "voxel_offset": START[::-1],
-                    "chunk_size": [4, 3, 2],
-                    "resolution": [4, 8, 40],
-                    "encoding": encoding,
-                    **scale,
-                },
-            },
-            create=True,
-        ).result()
-        if box is None:
-            store.write(stored).result()
-        else:
-            z, y, x = (slice(*span) for span in zip(box.start, box.end))
-            store[x, y, z].write(5).result()
+    def made(**more):
+        channels.write(f"gs://{gcs_bucket}/em/", **more)
         return f"precomputed://gs://{gcs_bucket}/em"
 
     return made
@@ -77,25 +42,9 @@ def truncate(server, bucket, name, keep):
     server.put(bucket, name, data[:keep])
 
 
-@pytest.mark.parametrize("sharding", [None, SHARDING], ids=["files", "shards"])
+@with_and_without_shards
 def test_voxels_of_a_channel(make, sharding):
-    address = make(sharding=sharding)
-    boxes = [
-        DOMAIN,
-        Box((31, 22, 13), (34, 26, 18)),
-        Box((31, 22, 13), (31, 26, 18)),
-        Box((34, 26, 18), (35, 27, 19)),
-    ]
-    for channel in (0, 1):
-        source = opened(address, f"?channel={channel}")
-        for box, found in zip(boxes, source.read_many(boxes)):
-            expected = VOXELS[channel][box.relative_to(START).slices]
-            np.testing.assert_array_equal(found, expected)
-            assert found.dtype == np.uint16
-            assert found.flags.writeable
-        source.close()
-    with pytest.raises(ValueError, match="channel 2 does not exist"):
-        opened(address, "?channel=2")
+    channels.check_channels(opened, make(sharding=sharding))
 
 
 def test_it_says_of_itself_what_tensorstore_says(make, gcs_server, gcs_bucket):
@@ -131,20 +80,9 @@ def test_few_requests_are_made_at_once(make, gcs_server, monkeypatch):
     assert 2 <= gcs_server.state().most_in_flight <= 4
 
 
-@pytest.mark.parametrize("sharding", [None, SHARDING], ids=["files", "shards"])
+@with_and_without_shards
 def test_a_missing_chunk_is_named(make, sharding):
-    address = make(box=FIRST, sharding=sharding)
-    source = opened(address)
-    assert source.read(FIRST).min() == 5
-    with pytest.raises(OSError) as caught:
-        source.read_many([FIRST, DOMAIN])
-    assert "chunk 4_8_40/14-18_20-23_30-32 is missing" in str(caught.value)
-    assert "?missing=zero" in str(caught.value)
-    assert address in str(caught.value)
-    expected = np.zeros(DOMAIN.size, np.uint16)
-    expected[FIRST.relative_to(START).slices] = 5
-    found = opened(address, "?missing=zero").read(DOMAIN)
-    np.testing.assert_array_equal(found, expected)
+    channels.check_missing(opened, make(box=FIRST, sharding=sharding))
 
 
 @pytest.mark.parametrize("query", ["", "?missing=zero"])
@@ -162,7 +100,7 @@ def test_a_damaged_chunk_is_named(make, gcs_server, gcs_bucket, query, keep):
 @pytest.mark.parametrize("query", ["", "?missing=zero"])
 def test_a_truncated_shard_is_named(make, gcs_server, gcs_bucket, query):
     """In the middle of its chunks, of which the indices are at the end."""
-    address = make(sharding=SHARDING)
+    address = make(sharding=channels.SHARDING)
     truncate(gcs_server, gcs_bucket, "em/4_8_40/0.shard", 100)
     with pytest.raises(OSError, match=r"4_8_40/0\.shard"):
         opened(address, query).read(DOMAIN)
