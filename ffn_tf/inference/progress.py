@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 import math
 import sys
-import time
 
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.model import fov
+from ffn_tf.program import progress
 from ffn_tf.volume import Box
 
 _STEPS_PER_CELL = 1.3
@@ -65,19 +65,16 @@ class Progress:
     """
 
     def __init__(self, num_canvases: int, steps: float) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._interval = 1.0 if self._is_terminal else 30.0
+        self._line = progress.Line()
         self._num_canvases = num_canvases
         self._expected = steps
         self._done = self._steps = self._segments = self._voxels = 0
-        self._start = self._shown = time.monotonic()
 
     def update(self, canvases: list[canvas_lib.Canvas], steps: int) -> None:
         """Shows `canvases`, which are in flight, after `steps` calls now."""
-        now = time.monotonic()
-        if now - self._shown < self._interval:
+        gone = self._line.due()
+        if gone is None:
             return
-        self._shown = now
         tried = self._done + sum(
             canvas.next_seed / max(len(canvas.seeds), 1) for canvas in canvases
         )
@@ -89,15 +86,12 @@ class Progress:
         voxels = self._voxels + sum(
             c.counters["voxels-segmented"] for c in canvases
         )
-        gone = now - self._start
         left = (ever / share - ever) * gone / max(steps, 1)
-        line = (
+        self._line.show(
             f"{100 * share:3.0f} %  {steps / gone:.1f} FOVs/s  "
             f"{voxels / 1e6:.2f} Mvx in {segments} segments  "
-            f"{_clock(gone)} gone, {_clock(left)} left"
+            f"{progress.clock(gone)} gone, {progress.clock(left)} left"
         )
-        end = "\r" if self._is_terminal else "\n"
-        print(line.ljust(78), end=end, file=sys.stderr, flush=True)
 
     def finished(self, canvas: canvas_lib.Canvas) -> None:
         """Moves a canvas from those in flight to those done."""
@@ -108,13 +102,4 @@ class Progress:
 
     def close(self) -> None:
         """Ends the line on a terminal."""
-        if self._is_terminal:
-            print(file=sys.stderr)
-
-
-def _clock(seconds: float) -> str:
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    if hours:
-        return f"{hours}:{minute:02d}:{second:02d}"
-    return f"{minute:02d}:{second:02d}"
+        self._line.end()

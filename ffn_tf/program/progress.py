@@ -16,6 +16,34 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
+class Line:
+    """A line on standard error that is shown when it is time to."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._interval = 1.0 if self._is_terminal else 30.0
+        self._started = self._shown = time.monotonic()
+
+    def due(self) -> float | None:
+        """Seconds since the start, if it is time to show something."""
+        now = time.monotonic()
+        if now - self._shown < self._interval:
+            return None
+        self._shown = now
+        return now - self._started
+
+    def show(self, text: str) -> None:
+        if self._is_terminal:  # Blanks, should the last one be longer.
+            print(f"\r{text:<79}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """What is shown next begins a new line."""
+        if self._is_terminal and self._shown > self._started:
+            print(file=sys.stderr, flush=True)
+
+
 class Progress:
     """A context manager; its end ends the line.
 
@@ -27,38 +55,29 @@ class Progress:
 
     def __init__(self, title: str, total: float, unit: str) -> None:
         self._title, self._total, self._unit = title, total, unit
-        self._is_terminal = sys.stderr.isatty()
-        self._interval = 1.0 if self._is_terminal else 30.0
-        self._started = self._shown = time.monotonic()
+        self._line = Line()
 
     def update(self, done: float, before: float = 0) -> None:
         """Shows that `done` of the total is done, if it is time to.
 
         `before` of that was done by earlier runs, and does not tell the rate.
         """
-        now = time.monotonic()
-        if now - self._shown < self._interval:
+        gone = self._line.due()
+        if gone is None:
             return
-        self._shown = now
-        gone = now - self._started
         rate = (done - before) / gone
         left = clock((self._total - done) / rate) if rate > 0 else "?"
-        line = (
+        self._line.show(
             f"{self._title}: {100 * done / self._total:3.0f} %  "
             f"{short(done)} of {short(self._total)} {self._unit}  "
             f"{short(float(rate))}/s  {clock(gone)} gone, {left} left"
         )
-        if self._is_terminal:  # Blanks, should the last line be longer.
-            print(f"\r{line:<79}", end="", file=sys.stderr, flush=True)
-        else:
-            print(line, file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_terminal and self._shown > self._started:
-            print(file=sys.stderr, flush=True)
+        self._line.end()
 
 
 def watched(

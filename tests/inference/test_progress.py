@@ -1,5 +1,6 @@
 """The progress line, on canvases that only count."""
 
+import time
 import types
 
 import pytest
@@ -23,7 +24,7 @@ def canvas(steps, tried, seeds=1000):
 def clock(monkeypatch):
     """A clock to set."""
     now = [0.0]
-    monkeypatch.setattr(progress_lib.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
