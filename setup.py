@@ -54,6 +54,7 @@ setuptools.setup(
     extras_require=TENSORFLOW
     | {
         "dev": [
+            "crackle-codec>=0.54",
             "hypothesis>=6",
             "moto[s3,server]>=5.2",
             "mypy>=1.15",

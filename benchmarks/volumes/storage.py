@@ -60,15 +60,12 @@ def _others(place: Workplace, name: str, voxels: np.ndarray) -> None:
 
 
 def _pinky40(place: Workplace) -> float | None:
-    """The ratio; None where the labels are not there or cannot be unpacked."""
+    """The ratio; None where the labels are not there."""
     if not PINKY40.exists():
         table.remark(f"pinky40: no {PINKY40} (set FFN_DATA_DIR)")
         return None
-    try:
-        import crackle
-    except ImportError:
-        table.remark("pinky40: pip install crackle-codec, to unpack the labels")
-        return None
+    import crackle
+
     packed = gzip.decompress(PINKY40.read_bytes())
     labels = crackle.decompress(packed)
     if labels.ndim == 4:

@@ -4,6 +4,7 @@
 
     tasks                 an ordered or unordered pipeline of async work
     stream, outcome       volumes through such a pipeline; what became of it
+    slabs                 some sections of a volume, whole, each chunk read once
     live                  volumes that grow while they are read
     arriving_slices, arriving_chunks    ... as images, as chunks
 
