@@ -145,16 +145,7 @@ def test_buckets_copies_and_batches(bucket):
 
 @pytest.mark.parametrize("name", volumes.FORMATS)
 def test_tensorstore(gcs_server, gcs_bucket, name):
-    kvstore = gcs_server.kvstore(gcs_bucket, "em/v")
-    volumes.write(name, kvstore)
-    view = volumes.open(name, kvstore)
-    np.testing.assert_array_equal(view.read().result(), volumes.VALUES)
-    # Parts of chunks: read, changed, and written if nobody else did.
-    expected = volumes.VALUES.copy()
-    expected[3:20, 4:6, 1:7] = 9
-    view[3:20, 4:6, 1:7] = 9
-    found = volumes.open(name, kvstore).read().result()
-    np.testing.assert_array_equal(found, expected)
+    volumes.check_values(name, gcs_server.kvstore(gcs_bucket, "em/v"))
     conditional = [
         asked
         for asked in gcs_server.state().log

@@ -112,6 +112,19 @@ def _rank_3(store: ts.TensorStore) -> ts.TensorStore:
     return store[..., 0] if store.rank == 4 else store
 
 
+def check_values(name: str, kvstore: dict[str, Any]) -> None:
+    """A volume is written, read, and changed in parts of chunks."""
+    write(name, kvstore)
+    view = open(name, kvstore)
+    np.testing.assert_array_equal(view.read().result(), VALUES)
+    # Read, changed, and written if nobody else did.
+    expected = VALUES.copy()
+    expected[3:20, 4:6, 1:7] = 9
+    view[3:20, 4:6, 1:7] = 9
+    found = open(name, kvstore).read().result()
+    np.testing.assert_array_equal(found, expected)
+
+
 def check_writers(kvstore: Callable[[str], dict[str, Any]]) -> None:
     """Four processes write disjoint slabs of shared chunks of all formats.
 
