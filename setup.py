@@ -49,7 +49,6 @@ setuptools.setup(
         "tensorboard>=2.20",
         "tensorstore>=0.1.75",
         "tifffile>=2025.1",
-        "tqdm>=4.66",
     ],
     extras_require=TENSORFLOW
     | {
