@@ -34,9 +34,18 @@ _NEVER = b"\2"  # TensorStore's generation of what is not there.
 
 
 def of(view: ts.TensorStore) -> Zeros | None:
-    """What TensorStore does not know of a view [z, y, x]; None if nothing."""
+    """What TensorStore does not know of a view [z, y, x]; None if nothing.
+
+    Nothing is known of views whose chunks cannot be told (chunk_table.py):
+    only specs, which others wrote, make such.
+    """
     scale = view.spec().to_json().get("scale_metadata", {})
-    return Zeros(view) if scale.get("sharding") else None
+    if not scale.get("sharding"):
+        return None
+    try:
+        return Zeros(view)
+    except ValueError:
+        return None
 
 
 class Zeros:

@@ -1,10 +1,12 @@
 """Chunks of zeros in shards of precomputed: stored, and missed."""
 
+import json
 import time
 
 import numpy as np
 import pytest
 from servers.faults import Fault
+import tensorstore as ts
 
 from ffn_tf import volume
 from ffn_tf.volume import Box, address, failures
@@ -125,6 +127,37 @@ def test_zeros_over_others_and_back(made):
     write(made)
     with volume.open(made) as found:
         assert_written(found)
+
+
+@pytest.mark.parametrize("kind", ["gcs", "s3"])
+def test_buckets(kind, request):
+    server = request.getfixturevalue(f"{kind}_server")
+    bucket = request.getfixturevalue(f"{kind}_bucket")
+    place, query = {
+        "gcs": (f"gs://{bucket}/seg", ""),
+        "s3": (f"s3://{bucket}/seg", f"?endpoint={server.url}"),
+    }[kind]
+    text = make(f"precomputed://{place}{query}")
+    with volume.open(text) as found:
+        with pytest.raises(failures.MissingError):
+            found.read()
+    write(text)
+    with volume.open(text) as found:
+        assert_written(found)
+
+
+def test_a_strided_spec_is_opened(tmp_path):
+    make(f"precomputed://{tmp_path}/seg")
+    write(f"precomputed://{tmp_path}/seg")
+    store = ts.open(
+        {
+            "driver": "neuroglancer_precomputed",
+            "kvstore": f"file://{tmp_path}/seg/",
+        }
+    ).result()
+    spec = store[::2, ..., 0].spec().to_json()
+    with volume.open(json.dumps(spec)) as found:
+        assert found.read().any()
 
 
 def test_who_has_it_open_sees_what_is_written_later(tmp_path):
