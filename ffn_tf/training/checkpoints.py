@@ -127,7 +127,10 @@ class Checkpoints:
           ValueError: damaged, or of another network or optimizer.
         """
         try:
-            with np.load(path / "state.npz", allow_pickle=False) as file:
+            with (
+                open(path / "state.npz", "rb") as raw,
+                np.load(raw, allow_pickle=False) as file,
+            ):
                 arrays = dict(file)
             progress = json.loads(str(arrays.pop("progress")))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

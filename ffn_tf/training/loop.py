@@ -43,13 +43,24 @@ class Schedule:
     Attributes:
       max_steps: of the optimizer.
       checkpoint_s, summary_s: seconds between checkpoints and summaries.
+      warm_radius: voxels of truth that canvases start with at most, at first;
+        falls to 0 over `warm_steps`.
       tell_s: seconds between lines for people.
     """
 
     max_steps: int
     checkpoint_s: float
     summary_s: float
+    warm_radius: float = 0.0
+    warm_steps: int = 0
     tell_s: float = 10.0
+
+    def seed_radius(self, step: int, rng: np.random.Generator) -> float:
+        """Voxels of truth that a new canvas starts with."""
+        if step >= self.warm_steps:
+            return 0.0
+        most = self.warm_radius * (1 - step / self.warm_steps)
+        return float(rng.uniform(0, most))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +178,7 @@ class Training:
         with Interrupted() as interrupted:
             while self.steps < schedule.max_steps and not interrupted.is_set:
                 begin = time.monotonic()
-                self._open(examples, tracker)
+                self._open(examples, tracker, schedule)
                 waited = time.monotonic() - begin
                 loss = self._one_step(tracker)
                 for window in (told, summed):
@@ -183,14 +194,21 @@ class Training:
                 self._save(examples, checked)
         return self.steps >= schedule.max_steps
 
-    def _open(self, examples: Examples, tracker: Tracker) -> None:
+    def _open(
+        self, examples: Examples, tracker: Tracker, schedule: Schedule
+    ) -> None:
         """Replaces walks that have ended by new ones."""
+
+        def new() -> Walk:
+            radius = schedule.seed_radius(self.steps, self._rng)
+            return Walk(next(examples), self._policy, radius)
+
         for i, walk in enumerate(self._walks):
             if walk.offset is None:
                 tracker.add_patch(walk)
-                self._walks[i] = Walk(next(examples), self._policy)
+                self._walks[i] = new()
         while len(self._walks) < self._num_open:
-            self._walks.append(Walk(next(examples), self._policy))
+            self._walks.append(new())
 
     def _one_step(self, tracker: Tracker) -> float:
         chosen = self._walks

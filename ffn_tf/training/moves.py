@@ -20,6 +20,12 @@ the optimizer.
 "The canvas says so": its logit there is at least that of `threshold`.
 google/ffn's policies, with fixed ones of several moves as well.
 
+Filling an object from a single voxel is hard to learn: for thousands of steps a
+network is never sure enough to move on, so it never sees a canvas that is
+partly filled, which is easy. At the beginning of a training, canvases may
+therefore start with a ball of the truth around the centre (`seed_radius`),
+which shrinks to nothing.
+
 Laws (tests/training/test_moves.py):
     a position is visited once at most, and its field of view lies in the patch
     a walk goes on from its state as it would have without
@@ -185,13 +191,24 @@ class Walk:
       considered: moves since they were last asked for.
     """
 
-    def __init__(self, example: Example, policy: Policy) -> None:
+    def __init__(
+        self, example: Example, policy: Policy, seed_radius: float = 0
+    ) -> None:
+        """
+        Args:
+          example: of the policy's patch size.
+          policy: how to walk.
+          seed_radius: voxels around the centre where the canvas begins with
+            the truth; see the module.
+        """
         self.example = example
         self.canvas = np.full(
             policy.patch_size, special.logit(policy.seed_pad), np.float32
         )
         self._policy = policy
         self._center = tuple(n // 2 for n in policy.patch_size)
+        if seed_radius:
+            self._fill(seed_radius)
         self.canvas[self._center] = special.logit(SEED)
         # Compared in float32, as the canvas has it.
         self._least = np.float32(special.logit(policy.threshold))
@@ -203,6 +220,12 @@ class Walk:
         self.considered: list[Move] = []
         self.offset: Offset | None = None
         self._next()
+
+    def _fill(self, radius: float) -> None:
+        axes = np.ogrid[tuple(slice(n) for n in self.canvas.shape)]
+        squares = sum((a - c) ** 2 for a, c in zip(axes, self._center))
+        known = (squares <= radius**2) & (self.example.labels > 0.5)
+        self.canvas[known] = special.logit(SEED)
 
     def _at(self, offset: Offset) -> tuple[int, ...]:
         return tuple(c + o for c, o in zip(self._center, offset))

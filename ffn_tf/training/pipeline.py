@@ -240,7 +240,8 @@ class Examples:
             ]
         )
         made = augmentation.augment(
-            augmentation.Example(image, mask, weights),
+            # Not bytes: to transpose those, TensorFlow has no fast way.
+            augmentation.Example(image, tf.cast(mask, tf.int32), weights),
             seed,
             self._settings.augment,
             self._settings.size,

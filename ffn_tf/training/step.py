@@ -216,11 +216,12 @@ class TrainStep:
 
     def _variables(self) -> dict[str, tf.Variable]:
         """All that a step changes, by names that stay."""
-        named = {f"weights/{w.path}": w.value for w in self._weights}
+        # Without the network's own name, which Keras numbers.
+        names = [weight.path.partition("/")[2] for weight in self._weights]
+        named = {f"weights/{n}": w.value for n, w in zip(names, self._weights)}
+        named |= {f"average/{n}": s for n, s in zip(names, self._shadow)}
         for i, variable in enumerate(self._optimizer.variables):
-            named[f"optimizer/{i}/{variable.path}"] = variable.value
-        for weight, shadow in zip(self._weights, self._shadow):
-            named[f"average/{weight.path}"] = shadow
+            named[f"optimizer/{i}"] = variable.value
         return named
 
     def state(self) -> dict[str, np.ndarray]:

@@ -88,6 +88,17 @@ def test_fixed_goes_only_where_the_canvas_says_so() -> None:
     assert all(move.wanted for move in walk.considered)
 
 
+def test_canvases_that_start_with_truth() -> None:
+    policy = _policy("fixed")
+    labels = np.full(policy.patch_size, 0.05, np.float32)
+    labels[:, :6] = 0.95  # The centre is at y = 5.
+    walk = moves.Walk(_example(policy, labels), policy, seed_radius=2)
+    known = walk.canvas == np.float32(special.logit(0.95))
+    z, y, x = np.mgrid[tuple(slice(n) for n in policy.patch_size)]
+    near = (z - 3) ** 2 + (y - 5) ** 2 + (x - 7) ** 2 <= 4
+    np.testing.assert_array_equal(known, near & (y < 6))
+
+
 def test_what_is_seen() -> None:
     policy = _policy("fixed")
     example = _example(policy)
