@@ -160,7 +160,12 @@ def _compute(
     plan = conversion.planned(
         result, options.output_volume, result.info, made_by=made_by
     )
-    conversion.execute(plan, result)
+    with program.Progress("Partitions", "voxels") as progress:
+
+        def show(now: conversion.Progress) -> None:
+            progress.update(now.done, now.total, now.before)
+
+        conversion.execute(plan, result, None, show)
 
 
 def as_table(voxels: dict[int, int]) -> str:

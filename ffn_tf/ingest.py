@@ -185,14 +185,10 @@ def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
             made_by=made_by,
         )
         function = _all_equalised if options.clahe else None
-        with contextlib.ExitStack() as stack:
-            shown: list[program.Progress] = []
+        with program.Progress("Copying", "voxels") as progress:
 
             def show(now: conversion.Progress) -> None:
-                if not shown:
-                    new = program.Progress("Copying", now.total, "voxels")
-                    shown.append(stack.enter_context(new))
-                shown[0].update(now.done, now.before)
+                progress.update(now.done, now.total, now.before)
 
             try:
                 conversion.execute(plan, source, function, show)

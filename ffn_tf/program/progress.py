@@ -49,16 +49,15 @@ class Progress:
 
     Args:
       title: what goes on, such as "Counting".
-      total: how much there is to do.
       unit: of what, such as "blocks".
     """
 
-    def __init__(self, title: str, total: float, unit: str) -> None:
-        self._title, self._total, self._unit = title, total, unit
+    def __init__(self, title: str, unit: str) -> None:
+        self._title, self._unit = title, unit
         self._line = Line()
 
-    def update(self, done: float, before: float = 0) -> None:
-        """Shows that `done` of the total is done, if it is time to.
+    def update(self, done: float, total: float, before: float = 0) -> None:
+        """Shows that `done` of `total` is done, if it is time to.
 
         `before` of that was done by earlier runs, and does not tell the rate.
         """
@@ -66,10 +65,10 @@ class Progress:
         if gone is None:
             return
         rate = (done - before) / gone
-        left = clock((self._total - done) / rate) if rate > 0 else "?"
+        left = clock((total - done) / rate) if rate > 0 else "?"
         self._line.show(
-            f"{self._title}: {100 * done / self._total:3.0f} %  "
-            f"{short(done)} of {short(self._total)} {self._unit}  "
+            f"{self._title}: {100 * done / total:3.0f} %  "
+            f"{short(done)} of {short(total)} {self._unit}  "
             f"{short(float(rate))}/s  {clock(gone)} gone, {left} left"
         )
 
@@ -84,10 +83,10 @@ def watched(
     items: Iterable[T], total: int, title: str, unit: str
 ) -> Iterator[T]:
     """The items, one by one, with their progress."""
-    with Progress(title, total, unit) as progress:
+    with Progress(title, unit) as progress:
         for number, item in enumerate(items, 1):
             yield item
-            progress.update(number)
+            progress.update(number, total)
 
 
 def short(number: float) -> str:

@@ -26,14 +26,14 @@ Laws (tests/sampling/test_coordinates.py):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
 import pathlib
 
 import numpy as np
 
-from ffn_tf import volume
+from ffn_tf import program, volume
 from ffn_tf.sampling import partitions
 from ffn_tf.volume import grid
 from ffn_tf.volume.box import Triple
@@ -161,7 +161,6 @@ def examples(
     sources: Sequence[Source],
     plan: Plan,
     rng: np.random.Generator,
-    progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[np.ndarray]:
     """All examples, in no good order: arrays [n] of `volume`, `voxel`.
 
@@ -172,7 +171,12 @@ def examples(
         for value, count in plan.voxels.items()
     }
     for index, source in enumerate(sources):
-        for block in grid.tile(source.box, _BLOCK):
+        for block in program.watched(
+            grid.tile(source.box, _BLOCK),
+            grid.count(source.box, _BLOCK),
+            f"Drawing from {source.name}",
+            "blocks",
+        ):
             values = source.partitions.read(block).ravel()
             at = np.argsort(values, kind="stable")
             ends = np.cumsum(np.bincount(values, minlength=256))
@@ -183,7 +187,6 @@ def examples(
                 found["volume"] = index
                 found["voxel"] = _in_box(local, block, source.box)
                 yield found
-            progress(block.num_voxels)
 
 
 def _in_box(

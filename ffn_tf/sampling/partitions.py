@@ -34,7 +34,7 @@ import fastremap
 import numpy as np
 from scipy import ndimage
 
-from ffn_tf import volume
+from ffn_tf import program, volume
 from ffn_tf.sampling import active_fraction
 from ffn_tf.volume import grid
 from ffn_tf.volume.box import Triple
@@ -252,6 +252,7 @@ def voxels_of_classes(
 ) -> dict[int, int]:
     """Voxels of a box in each class that occurs, excluded ones too."""
     total = np.zeros(256, np.int64)
-    for part in grid.tile(box, _PART):
+    parts, number = grid.tile(box, _PART), grid.count(box, _PART)
+    for part in program.watched(parts, number, "Counting", "blocks"):
         total += np.bincount(partitions.read(part).ravel(), minlength=256)
     return {int(value): int(total[value]) for value in np.flatnonzero(total)}

@@ -33,10 +33,10 @@ def said(monkeypatch):
 
 def test_a_log_has_a_line_each_half_minute(clock, said):
     log = said(is_terminal=False)
-    with program.Progress("Copying", 4000, "voxels") as progress:
+    with program.Progress("Copying", "voxels") as progress:
         for seconds, done in ((1, 1010), (29, 1290), (30, 1300), (100, 2000)):
             clock.now = 1000 + seconds
-            progress.update(done, before=1000)
+            progress.update(done, 4000, before=1000)
     assert log.getvalue().splitlines() == [
         "Copying:  32 %  1300 of 4000 voxels  10.0/s  00:30 gone, 04:30 left",
         "Copying:  50 %  2000 of 4000 voxels  10.0/s  01:40 gone, 03:20 left",
@@ -45,9 +45,9 @@ def test_a_log_has_a_line_each_half_minute(clock, said):
 
 def test_a_terminal_has_one_line_that_ends(clock, said):
     terminal = said(is_terminal=True)
-    with program.Progress("Copying", 400, "voxels") as progress:
+    with program.Progress("Copying", "voxels") as progress:
         for clock.now in (1000.5, 1001, 1001.5, 1002):
-            progress.update(int(clock.now - 1000) * 10 + 10)
+            progress.update(int(clock.now - 1000) * 10 + 10, 400)
     text = terminal.getvalue()
     assert text.count("\r") == 2
     assert text.rstrip(" \n").endswith("00:02 gone, 00:24 left")
@@ -79,9 +79,9 @@ def test_what_is_watched_counts_when_it_is_done(clock, said):
 
 def test_nothing_done_leaves_the_rest_unknown(clock, said):
     log = said(is_terminal=False)
-    with program.Progress("Copying", 4000, "voxels") as progress:
+    with program.Progress("Copying", "voxels") as progress:
         clock.now += 60
-        progress.update(1000, before=1000)
+        progress.update(1000, 4000, before=1000)
     assert log.getvalue().endswith("0.0/s  01:00 gone, ? left\n")
 
 
