@@ -84,8 +84,7 @@ def rotation(
 ) -> tf.Tensor:
     """M, [3, 3] float32: a turn about a unit axis, for voxel coordinates.
 
-    About z, a positive angle turns what is shown from x towards y reversed, as
-    np.rot90 does in the plane (y, x).
+    M turns the place that is read, so what is shown turns the other way.
     """
     axis = tf.convert_to_tensor(axis_zyx, tf.float32)
     scale = tf.convert_to_tensor(voxel_size_zyx, tf.float32)
@@ -93,7 +92,8 @@ def rotation(
     zero = tf.zeros(())
     cross = tf.stack([[zero, -x, y], [x, zero, -z], [-y, z, zero]])
     cosine, sine = tf.cos(angle), tf.sin(angle)
-    parallel = axis[:, None] * axis[None, :]
+    # A matrix product: a graph may reorder factors of different shapes.
+    parallel = axis[:, None] @ axis[None, :]
     turn = tf.add_n(
         [cosine * tf.eye(3), sine * cross, (1.0 - cosine) * parallel]
     )

@@ -125,13 +125,8 @@ class AugmentOptions:
             elif name in _SHARES or name.endswith("_probability"):
                 _check(0 <= value <= 1, name, "a number of 0 to 1", value)
             elif name.endswith("_range"):
-                _check(
-                    len(value) == 2
-                    and -math.inf < value[0] < value[1] < math.inf,
-                    name,
-                    "two finite numbers, the smaller first",
-                    value,
-                )
+                expected = "two finite numbers, the smaller first"
+                _check(_is_range(value), name, expected, value)
             elif name in _LEAST:
                 least = _LEAST[name]
                 _check(
@@ -140,6 +135,13 @@ class AugmentOptions:
         for name in ("contrast_range", "gamma_range"):
             value = getattr(self, name)
             _check(value[0] > 0, name, "numbers above 0", value)
+        black, white = self.grey_range
+        _check(
+            black < white,
+            "grey_range",
+            "two different numbers",
+            self.grey_range,
+        )
         _check(
             math.isfinite(self.missing_section_value),
             "missing_section_value",
@@ -204,6 +206,10 @@ _LEAST = {
 
 def _are_axes(value: tuple[int, ...]) -> bool:
     return len(set(value)) == len(value) and set(value) <= {0, 1, 2}
+
+
+def _is_range(value: tuple[float, ...]) -> bool:
+    return len(value) == 2 and -math.inf < value[0] <= value[1] < math.inf
 
 
 def _check(is_right: bool, name: str, expected: str, found: Any) -> None:

@@ -11,6 +11,7 @@ two change the image alone: there the network should go by the neighbours.
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from ffn_tf.training.augmentation import draws
@@ -101,14 +102,16 @@ def blurred(image: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     """Every section under a Gaussian; at the edges, of what is there."""
     _, y, x = image.shape
     rows, columns = _gaussian(y, sigma), _gaussian(x, sigma)
-    return rows @ image @ tf.transpose(columns)
+    return tf.matmul(rows @ image, columns, transpose_b=True)
 
 
 def _gaussian(length: int, sigma: tf.Tensor) -> tf.Tensor:
     """[length, length] float32: the share of each voxel in each."""
-    place = tf.range(length, dtype=tf.float32)
-    away = place[:, None] - place[None, :]
-    power = tf.exp(-0.5 * (away / tf.maximum(sigma, 1e-3)) ** 2)
+    place = np.arange(length, dtype=np.float32)
+    falloff = -0.5 * np.square(place[:, None] - place)
+    power = tf.exp(
+        falloff * tf.math.reciprocal(tf.maximum(tf.square(sigma), 1e-6))
+    )
     return power / tf.reduce_sum(power, axis=1, keepdims=True)
 
 
