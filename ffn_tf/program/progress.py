@@ -90,9 +90,11 @@ def watched(
 
 
 def short(number: float) -> str:
-    """Five figures at most up to 10^15; what is not whole has a decimal."""
+    """Five figures at most up to 10^15."""
     if isinstance(number, int) and number < 10_000:
         return f"{number}"
+    if number < 1:
+        return f"{number:.2g}"
     for prefix in ("", "k", "M", "G", "T"):
         if number < 999.95 or prefix == "T":
             break

@@ -82,14 +82,15 @@ def test_nothing_done_leaves_the_rest_unknown(clock, said):
     with program.Progress("Copying", "voxels") as progress:
         clock.now += 60
         progress.update(1000, 4000, before=1000)
-    assert log.getvalue().endswith("0.0/s  01:00 gone, ? left\n")
+    assert log.getvalue().endswith("0/s  01:00 gone, ? left\n")
 
 
 @pytest.mark.parametrize(
     ("number", "text"),
     [
         (0, "0"),
-        (0.04, "0.0"),
+        (0.00294, "0.0029"),
+        (0.5, "0.5"),
         (12.3, "12.3"),
         (9999, "9999"),
         (10_000, "10.0 k"),
