@@ -9,6 +9,7 @@ import pytest
 
 from ffn_tf import verify_access, volume
 from ffn_tf.volume import access, verification
+from ffn_tf.volume.formats import decoding
 
 Box = volume.Box
 VOXELS = np.arange(20 * 30 * 40, dtype=np.uint32).reshape(20, 30, 40)
@@ -125,6 +126,18 @@ def test_an_address_is_enough(address, query, dataset):
     assert not [check for check in checks if check.passed is False]
     assert {check.volume for check in checks} == {"volume"}
     assert "region middle" in {check.name for check in checks}
+
+
+def test_a_method_that_is_not_installed_is_left_out(dataset, monkeypatch):
+    def missing(encoding):
+        raise ImportError(f"no package for {encoding}")
+
+    codecs = decoding.load("a test")
+    monkeypatch.setattr(codecs, "check_installed", missing)
+    checks = verify_access.run(options(dataset, volumes=("em",)))
+    assert not [check for check in checks if check.passed is False]
+    left = {check.method: check.detail for check in checks if check.method}
+    assert "no package for" in left["cloudvolume"]
 
 
 def test_voxels_that_differ_fail(dataset, monkeypatch):

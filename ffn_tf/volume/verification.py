@@ -37,7 +37,7 @@ import tensorstore as ts
 
 from ffn_tf.volume import access, grid, store
 from ffn_tf.volume.box import Box
-from ffn_tf.volume.formats import gcsfs_source
+from ffn_tf.volume.formats import decoding, gcsfs_source
 
 _NUM_CHUNKS = 4
 _EDGE = 64  # Voxels of what is read at a time; sections of a region, first.
@@ -170,8 +170,7 @@ class Verification:
             try:
                 other = store.open(self._asking(f"access={method}"))
             except (ValueError, OSError) as error:
-                # ValueError: it reads other formats or places.
-                failed = False if isinstance(error, OSError) else None
+                failed = None if _is_not_for_it(error) else False
                 yield self._check("chunks", failed, str(error), start, method)
                 continue
             with other:
@@ -246,6 +245,14 @@ class Verification:
             else:
                 passed, detail = False, "that does not exist was read"
             yield self._check("robustness", passed, f"{name} {detail}", start)
+
+
+def _is_not_for_it(error: Exception) -> bool:
+    """Whether a method reads other formats, places or encodings."""
+    return isinstance(error, ValueError) or any(
+        isinstance(cause, decoding.UnsupportedError)
+        for cause in (error, error.__cause__)
+    )
 
 
 def _checked(

@@ -28,16 +28,20 @@ _INTERLEAVED = ("jpeg", "png")
 _SEGMENTATION_BITS = (0, 1, 2, 4, 8, 16, 32)
 
 
+class UnsupportedError(OSError):
+    """A method that cannot read such a volume, or is not installed."""
+
+
 def load(what_for: str) -> Any:
     """cloud-volume's codecs: a second to import, so only when needed.
 
     Raises:
-      OSError: it is not installed.
+      UnsupportedError: it is not installed.
     """
     try:
         from cloudvolume import chunks
     except ImportError as error:
-        raise OSError(
+        raise UnsupportedError(
             f"{what_for}: cloud-volume cannot be imported ({error}); "
             f"pip install cloud-volume."
         ) from error
@@ -48,24 +52,24 @@ def refuse_unreadable(scale: Scale) -> None:
     """Raises unless `decoded` can read the chunks of a scale.
 
     Raises:
-      OSError: it cannot; says why.
+      UnsupportedError: it cannot; says why.
     """
     encoding, channels = scale.encoding, scale.channels
     codecs = load(f"encoding {encoding}")
     if encoding not in codecs.SUPPORTED_ENCODINGS:
-        raise OSError(
+        raise UnsupportedError(
             f"encoding {encoding}: not known to cloud-volume, which knows "
             f"{', '.join(codecs.SUPPORTED_ENCODINGS)}."
         )
     if channels > 1 and encoding not in (*PLANAR, *_INTERLEAVED):
-        raise OSError(
+        raise UnsupportedError(
             f"encoding {encoding} with {channels} channels: cloud-volume "
             f"mixes the channels up."
         )
     if encoding != "png":
         refuse_uninstalled(encoding)
     elif scale.info.dtype.itemsize > 1 and channels > 1:
-        raise OSError(
+        raise UnsupportedError(
             f"encoding png with {channels} channels of {scale.info.dtype}: "
             f"Pillow reads 8 bits or one channel."
         )
@@ -75,12 +79,12 @@ def refuse_uninstalled(encoding: str) -> None:
     """Raises unless cloud-volume has the package for an encoding.
 
     Raises:
-      OSError: it has not; says which one it is.
+      UnsupportedError: it has not; says which one it is.
     """
     try:
         load(encoding).check_installed(encoding)
     except ImportError as error:
-        raise OSError(f"encoding {encoding}: {error}.") from error
+        raise UnsupportedError(f"encoding {encoding}: {error}.") from error
 
 
 def decoded(data: bytes, scale: Scale, chunk: Box, channel: int) -> np.ndarray:

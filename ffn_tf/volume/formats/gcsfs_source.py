@@ -221,7 +221,7 @@ def _file_system() -> Any:
         import aiohttp
         from gcsfs import core
     except ImportError as error:
-        raise OSError(
+        raise decoding.UnsupportedError(
             f"gcsfs cannot be imported ({error}); pip install gcsfs."
         ) from error
     # What it would log, with a trace, is raised.
