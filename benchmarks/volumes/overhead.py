@@ -33,9 +33,9 @@ def run(place: Workplace) -> dict[str, float | None]:
                 _BARE: functools.partial(_warm, _bare, place, name, boxes),
             },
             len(boxes),
-            place.pick(41, 11),
+            place.pick(81, 41),
         ),
-        _cold_case(place, "local files", 256, place.pick(31, 7), _ours, _bare),
+        _cold_case(place, "local files", 256, place.pick(41, 21), _ours, _bare),
     )
     place.server.set(latency_ms=remote.LATENCY_MS)
     try:
