@@ -101,7 +101,7 @@ def run(options: Options) -> Summary:
     named = program.named(
         options.partition_volumes, "partition_volumes", "ADDRESS"
     )
-    records.encoded(np.zeros((0, 3)), np.zeros(0), [*named])  # Checks the names.
+    records.check_names([*named])
     with contextlib.ExitStack() as stack:
         sources = [
             coordinates.Source.within(
@@ -175,13 +175,17 @@ def _write(
         buckets = coordinates.Buckets(root, plan.num_examples, len(paths))
         buckets.fill(coordinates.examples(sources, plan, drawing), scattering)
         ready = [root / path.name for path in paths]
-        for shard, path in enumerate(ready):
-            parts = buckets.of_shard(shard)
-            with open(path, "wb") as file:
-                for member in _members(parts, sources, shuffling):
-                    file.write(member)
-                file.flush()
-                os.fsync(file.fileno())
+        with program.Progress("Writing", "parts") as progress:
+            done = 0
+            for shard, path in enumerate(ready):
+                parts = buckets.of_shard(shard)
+                with open(path, "wb") as file:
+                    for member in _members(parts, sources, shuffling):
+                        file.write(member)
+                        done += 1
+                        progress.update(done, len(parts) * len(ready))
+                    file.flush()
+                    os.fsync(file.fileno())
         # Before the files: they are complete only with all of it.
         files.write_text(described, description)
         for path, final in zip(ready, paths):

@@ -25,12 +25,12 @@ import contextlib
 import dataclasses
 import json
 import pathlib
-import sys
 from typing import Any
 
 import numpy as np
 
 from ffn_tf import program
+from ffn_tf.program.progress import Line, clock
 from ffn_tf.training import (
     augmentation,
     checkpoints,
@@ -66,6 +66,7 @@ def run(
     augment: augmentation.AugmentOptions | None = None,
     *,
     tell: loop.Tell = lambda _: None,
+    tell_s: float = 30.0,
     checked: loop.Checked = lambda *_: None,
 ) -> Summary:
     """Trains, or goes on.
@@ -73,7 +74,7 @@ def run(
     Args:
       options: of the training.
       optimizer, augment: see there.
-      tell: called every few seconds.
+      tell: called every `tell_s` seconds.
       checked: called with each new checkpoint.
 
     Raises:
@@ -159,6 +160,7 @@ def run(
             options.summary_rate_secs,
             options.warm_seed_radius,
             options.warm_seed_steps,
+            tell_s,
         )
         is_complete = training.run(examples, schedule, tell, checked)
     return Summary(kept.all()[-1][1], training.steps, is_complete)
@@ -211,23 +213,30 @@ def _check_folder(root: pathlib.Path, record: dict[str, Any]) -> None:
 def as_line(progress: loop.Progress) -> str:
     """How it is going, for people."""
     left = progress.max_steps - progress.step
-    eta = left / progress.steps_per_s if progress.steps_per_s else float("inf")
+    eta = "?"
+    if progress.steps_per_s:
+        eta = clock(left / progress.steps_per_s)
     return (
         f"step {progress.step:,d}/{progress.max_steps:,d}  "
         f"loss {progress.loss:.4f}  {progress.fovs_per_s:.1f} FOVs/s  "
-        f"waiting {100 * progress.wait_share:.0f} %  ETA {eta / 60:.0f} min"
+        f"waiting {100 * progress.wait_share:.0f} %  {eta} left"
     )
 
 
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(TrainOptions)
-    summary = run(
-        options,
-        program.from_flags(step.OptimizerOptions),
-        program.from_flags(augmentation.AugmentOptions),
-        tell=lambda p: print(as_line(p), file=sys.stderr, flush=True),
-    )
+    line = Line()
+    try:
+        summary = run(
+            options,
+            program.from_flags(step.OptimizerOptions),
+            program.from_flags(augmentation.AugmentOptions),
+            tell=lambda progress: line.show(as_line(progress)),
+            tell_s=line.interval,
+        )
+    finally:
+        line.end()
     wrote = f"{summary.checkpoint} (step {summary.steps:,d})"
     if not summary.is_complete:
         program.finish(wrote, "the same command, to go on")

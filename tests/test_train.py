@@ -314,5 +314,5 @@ def test_seeds_shrink() -> None:
 def test_line() -> None:
     progress = loop.Progress(1500, 3000, 0.25, 5.0, 20.0, 0.01, {})
     assert program.as_line(progress) == (
-        "step 1,500/3,000  loss 0.2500  20.0 FOVs/s  waiting 1 %  ETA 5 min"
+        "step 1,500/3,000  loss 0.2500  20.0 FOVs/s  waiting 1 %  05:00 left"
     )

@@ -21,9 +21,7 @@ def named(values: Sequence[str], flag: str, what: str) -> dict[str, str]:
         name, colon, value = text.partition(":")
         # Of `precomputed://...` alone, the scheme is not a name.
         if not colon or not value or "/" in name or value.startswith("//"):
-            raise ValueError(
-                f"--{flag}: expected NAME:{what}, found {text!r}."
-            )
+            raise ValueError(f"--{flag}: expected NAME:{what}, found {text!r}.")
         if name in found:
             raise ValueError(f"--{flag}: the name {name!r} twice.")
         found[name] = value

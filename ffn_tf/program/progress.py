@@ -17,17 +17,21 @@ T = TypeVar("T")
 
 
 class Line:
-    """A line on standard error that is shown when it is time to."""
+    """A line on standard error that is shown when it is time to.
+
+    Attributes:
+      interval: seconds between two showings.
+    """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
-        self._interval = 1.0 if self._is_terminal else 30.0
+        self.interval = 1.0 if self._is_terminal else 30.0
         self._started = self._shown = time.monotonic()
 
     def due(self) -> float | None:
         """Seconds since the start, if it is time to show something."""
         now = time.monotonic()
-        if now - self._shown < self._interval:
+        if now - self._shown < self.interval:
             return None
         self._shown = now
         return now - self._started

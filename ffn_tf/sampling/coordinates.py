@@ -38,7 +38,7 @@ from ffn_tf.sampling import partitions
 from ffn_tf.volume import grid
 from ffn_tf.volume.box import Triple
 
-_BLOCK = (128, 512, 512)
+_BLOCK = (64, 256, 256)
 # Examples in a bucket, about; but there are never more files than that.
 _BUCKET = 2**18
 _MOST_BUCKETS = 512

@@ -34,6 +34,15 @@ def _crc_table() -> np.ndarray:
 _CRC = _crc_table()
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raises a ValueError unless records can hold the names of volumes."""
+    for name in names:
+        if not 0 < len(name.encode()) <= 50:
+            raise ValueError(
+                f"A volume's name has 1 to 50 bytes: found {name!r}."
+            )
+
+
 def encoded(
     centers_xyz: np.ndarray, volumes: np.ndarray, names: Sequence[str]
 ) -> bytes:
@@ -47,12 +56,8 @@ def encoded(
     Raises:
       ValueError: a name of more than 50 bytes, or without any.
     """
+    check_names(names)
     texts = [name.encode() for name in names]
-    for text in texts:
-        if not 0 < len(text) <= 50:
-            raise ValueError(
-                f"A volume's name has 1 to 50 bytes: found {text.decode()!r}."
-            )
     ends = np.cumsum([0] + [len(text) for text in texts])
     joined = np.frombuffer(b"".join(texts), np.uint8)
     # At most: frame 16, center 47, the rest of the message 28 and the name.
