@@ -16,6 +16,14 @@ Volumes are compared where both are, block by block: they may be larger than
 memory. A truth of 0 is unlabelled and is not scored. Addresses are those of
 ffn_tf/volume/address.py; `--segmentation` may also be a result of
 run_inference: its output folder, or one seg-*.npz of several.
+
+With skeletons (ffn_tf/skeleton/io.py: .npz, SWC, precomputed) the report also
+has the expected run length and the edge accuracy of the segmentation:
+
+    --skeletons=../shared/golden/skeletons_training2.npz --merge_threshold=50
+    --truth=configs/datasets/fib25.yaml#truth
+
+The voxel size, which skeletons need, may be that of any of the volumes.
 """
 
 from __future__ import annotations
@@ -26,8 +34,9 @@ import dataclasses
 import os
 import pathlib
 
-from ffn_tf import evaluation, program, volume
+from ffn_tf import evaluation, program, skeleton, volume
 from ffn_tf.evaluation import matching, picture, report, slices
+from ffn_tf.volume import source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +52,14 @@ class Options:
     output_dir: str = program.option(help="Folder for the three files.")
     image: str | None = program.option(
         None, help="Address of the EM, to be shown under the labels."
+    )
+    skeletons: str | None = program.option(
+        None, help="Path of skeletons, to score run length and edges, too."
+    )
+    merge_threshold: int = program.option(
+        0,
+        help="Nodes of each of two skeletons that make a segment a merge of "
+        "them; 0 and 1: any.",
     )
     block_zyx: tuple[int, int, int] = program.option(
         (256, 256, 256), help="Voxels compared at a time, z,y,x."
@@ -74,6 +91,11 @@ def run(
         views = slices.read_middle(
             truth, segmentation, opened.get("image"), box, voxel_size_nm
         )
+        skeleton_scores = None
+        if options.skeletons is not None:
+            skeleton_scores = _score_skeletons(
+                options.skeletons, options, segmentation, voxel_size_nm
+            )
         os.makedirs(options.output_dir, exist_ok=True)
 
         table = evaluation.count_volumes(
@@ -90,11 +112,31 @@ def run(
                 "options": dataclasses.asdict(options),
             },
         )
-    report.write(options.output_dir, comparison, context)
-    show(report.as_text(comparison, context))
+    report.write(options.output_dir, comparison, context, skeleton_scores)
+    show(report.as_text(comparison, context, skeleton_scores))
     drawn = picture.draw(views, matching.Matching.of(table))
     report.write_picture(options.output_dir, drawn)
     return comparison
+
+
+def _score_skeletons(
+    path: str,
+    options: Options,
+    segmentation: volume.Volume,
+    voxel_size_nm: tuple[float, float, float],
+) -> evaluation.SkeletonScores:
+    if voxel_size_nm == source.UNKNOWN_VOXEL_SIZE:
+        raise ValueError(
+            f"Skeletons are in nanometres, and neither {options.truth} nor "
+            f"{options.segmentation} has a voxel size. Name one of them in a "
+            f"dataset file (configs/datasets/fib25.yaml#truth)."
+        )
+    return evaluation.score_skeletons(
+        skeleton.read(path),
+        segmentation,
+        voxel_size_nm,
+        options.merge_threshold,
+    )
 
 
 def _open_segmentation(address: str) -> volume.Volume:

@@ -172,6 +172,62 @@ def test_an_unfinished_run_is_an_error(files, results, name):
     assert not os.path.exists(files["output_dir"])
 
 
+@pytest.fixture
+def lines(files, tmp_path):
+    """A line through each body, and a segmentation of 40 x 5 x 5 nm."""
+    box = volume.Box((0, 0, 0), (6, 8, 10))
+    labels = np.load(files["segmentation"])
+    labels[:, 4:, 5:] = 4
+    info = volume.VolumeInfo(box, labels.dtype, (40, 5, 5))
+    files |= {"segmentation": f"{tmp_path}/sized.npy"}
+    with volume.create(files["segmentation"], info) as created:
+        created.write(box, labels)
+    for id_, y in ((5, 6), (6, 31)):
+        (tmp_path / f"{id_}.swc").write_text(
+            "".join(
+                f"{n} 0 {5 * n - 2} {y} 50 1 {n - 1 or -1}\n"
+                for n in range(1, 11)
+            )
+        )
+    return files | {"skeletons": str(tmp_path)}
+
+
+def test_skeletons(lines):
+    said = []
+    evaluate.run(evaluate.Options(**lines), said.append)
+
+    # x = 0, 1 are background; segment 3 merges; 4 has 5 voxels of the second.
+    report = written(lines)
+    headline = report["headline"]
+    assert headline["coverage"] == 0.8
+    assert headline["erl_nm"] == pytest.approx(20**2 / 90)
+    assert headline["normalised_erl"] == pytest.approx(20**2 / 2 / 45**2)
+    assert headline["edge_accuracy"] == pytest.approx(4 / 18)
+    assert report["skeletons"]["rows"][1]["id"] == 6
+    assert report["skeletons"]["merged"] == pytest.approx(9 / 18)
+    assert "Run length (ERL)   4.4 of at most 45.0 nm" in said[0]
+    text = (pathlib.Path(lines["output_dir"]) / "report.md").read_text()
+    assert "**Expected run length 4.4 nm** of at most 45.0" in text
+
+
+def test_merge_threshold(lines):
+    run(lines, merge_threshold=4)
+    found = written(lines)["skeletons"]
+    assert (found["merged"], found["merge_threshold"]) == (0, 4)
+
+
+def test_skeletons_without_a_voxel_size_are_an_error(lines, tmp_path):
+    with pytest.raises(ValueError, match=r"has a voxel size\. Name one of"):
+        run(lines, segmentation=f"{tmp_path}/segmentation.npy")
+    assert not os.path.exists(lines["output_dir"])
+
+
+def test_skeletons_that_are_not_there_are_an_error(lines):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        run(lines, skeletons="absent.npz")
+    assert not os.path.exists(lines["output_dir"])
+
+
 def test_no_common_voxel_is_an_error(files, tmp_path):
     with pytest.raises(ValueError, match="share no voxel"):
         run(shifted(files, tmp_path, (6, 0, 0)))

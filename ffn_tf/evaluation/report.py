@@ -12,6 +12,7 @@ report.json has these keys; every length is in voxels unless it says nm:
     both_nonzero   the fields of overlap_metrics.Scores over the same voxels
     truth_nonzero  the same over all voxels with a truth, 0 being a segment
     splits, merges, missed   worst offenders, as in overlap_metrics
+    skeletons    if there were any, and more in headline: skeleton_report.py
 
 Each file appears whole or not at all, and older ones go first: what is there
 is of one run. The picture is last, so whatever becomes of it, the scores stay.
@@ -29,7 +30,11 @@ from typing import Any
 from PIL import Image
 
 from ffn_tf import volume
-from ffn_tf.evaluation import overlap_metrics
+from ffn_tf.evaluation import (
+    overlap_metrics,
+    skeleton_metrics,
+    skeleton_report,
+)
 from ffn_tf.volume import source
 
 _SCORES = (
@@ -86,15 +91,17 @@ def write(
     folder: str | pathlib.Path,
     comparison: overlap_metrics.Comparison,
     context: Context,
+    skeletons: skeleton_metrics.SkeletonScores | None = None,
 ) -> None:
     """Writes the two reports into `folder`, which is made if missing."""
     folder = pathlib.Path(folder)
     for name in ("report.json", "report.md", "slices.png"):
         (folder / name).unlink(missing_ok=True)
     volume.files.write_text(
-        folder / "report.md", as_markdown(comparison, context)
+        folder / "report.md", as_markdown(comparison, context, skeletons)
     )
-    text = json.dumps(as_json(comparison, context), indent=1, allow_nan=False)
+    content = as_json(comparison, context, skeletons)
+    text = json.dumps(content, indent=1, allow_nan=False)
     volume.files.write_text(folder / "report.json", text + "\n")
 
 
@@ -105,7 +112,9 @@ def write_picture(folder: str | pathlib.Path, slices: Image.Image) -> None:
 
 
 def as_json(
-    comparison: overlap_metrics.Comparison, context: Context
+    comparison: overlap_metrics.Comparison,
+    context: Context,
+    skeletons: skeleton_metrics.SkeletonScores | None = None,
 ) -> dict[str, Any]:
     """The content of report.json (see the module's docstring)."""
     both = comparison.both
@@ -114,7 +123,7 @@ def as_json(
         headline[key] = getattr(both, key, None)
     found = dataclasses.asdict(comparison)
     size_nm = context.voxel_size_nm
-    return {
+    written: dict[str, Any] = {
         "made_by": context.made_by,
         "inputs": {
             role: {
@@ -142,9 +151,17 @@ def as_json(
         "merges": found["merges"],
         "missed": found["missed"],
     }
+    if skeletons is not None:
+        headline.update(skeleton_report.headline(skeletons))
+        written["skeletons"] = skeleton_report.as_json(skeletons)
+    return written
 
 
-def as_text(comparison: overlap_metrics.Comparison, context: Context) -> str:
+def as_text(
+    comparison: overlap_metrics.Comparison,
+    context: Context,
+    skeletons: skeleton_metrics.SkeletonScores | None = None,
+) -> str:
     """The scores as a table for a terminal."""
     rows = [
         ("", "both non-zero", "truth non-zero"),
@@ -155,11 +172,15 @@ def as_text(comparison: overlap_metrics.Comparison, context: Context) -> str:
         f"{name:19}{both:>16}{truth:>16}".rstrip() for name, both, truth in rows
     ]
     lines += textwrap.wrap(_left_out(context), 80)
+    if skeletons is not None:
+        lines.append(skeleton_report.as_text(skeletons))
     return "\n".join(lines)
 
 
 def as_markdown(
-    comparison: overlap_metrics.Comparison, context: Context
+    comparison: overlap_metrics.Comparison,
+    context: Context,
+    skeletons: skeleton_metrics.SkeletonScores | None = None,
 ) -> str:
     """The content of report.md."""
     scores = _markdown_table(
@@ -180,6 +201,7 @@ def as_markdown(
         "coverage.\n"
         "- **truth non-zero**: all voxels with a truth; where the segmentation "
         "is 0 counts as one more segment (scikit-image's convention).",
+        *([] if skeletons is None else skeleton_report.as_markdown(skeletons)),
         "## Slices",
         "![Slices: truth, segmentation and errors](slices.png)",
         "A segment has the colour of the body that it shares most voxels with: "
