@@ -38,13 +38,13 @@ def padded(
     half = np.array([n // 2 for n in size], float)
     reach = half.copy()
     if options.rotation_probability:
-        turned = half * voxel_size_zyx
+        physical = half * voxel_size_zyx
         angle = math.radians(options.rotation_degrees)
         free = slice(0, 3) if options.rotation_3d else slice(1, 3)
-        radius = float(np.linalg.norm(turned[free]))
+        radius = float(np.linalg.norm(physical[free]))
         # A turn moves a point by a chord, and keeps it on its sphere.
         chord = 2 * math.sin(angle / 2) * radius
-        reach[free] = np.minimum(turned[free] + chord, radius)
+        reach[free] = np.minimum(physical[free] + chord, radius)
         reach[free] /= np.asarray(voxel_size_zyx)[free]
     if options.elastic_probability:
         reach[1:] += options.elastic_displacement

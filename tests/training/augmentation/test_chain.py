@@ -104,26 +104,23 @@ def test_results_are_finite_and_of_their_range(operation):
 
 @pytest.mark.parametrize("share", list(ALL))
 def test_probabilities_are_kept(share, results):
-    """Of 250 examples about 0.3; and those are the same as with 0.6."""
+    """Of 250 examples about 0.3, changed as all would be."""
     off = {"permutable_axes": (), "reflectable_axes": ()}
     count, size = 250, (3, 5, 5)
-    images = {}
-    for probability in (0.3, 0.6, 1.0):
+
+    def images(probability):
         options = augmentation.AugmentOptions(**off, **{share: probability})
         example, found = results(options, size, count)
-        images[probability] = found.image
-    still = example.cropped(size).image.numpy()
-    changed = {
-        p: (image != still).any((1, 2, 3)) for p, image in images.items()
-    }
-    # Four standard deviations; a drawn strength may also be about 0.
-    for probability, found in changed.items():
-        spread = 4 * np.sqrt(probability * (1 - probability) * count)
-        assert probability * count - spread - 20 < found.sum()
-        assert found.sum() < probability * count + spread + 1
-    assert not (changed[0.3] & ~changed[0.6]).any()
-    once = changed[0.3]
-    np.testing.assert_array_equal(images[0.3][once], images[1.0][once])
+        still = example.cropped(size).image.numpy()
+        return found.image, (found.image != still).any((1, 2, 3))
+
+    always, changed = images(1.0)
+    # A drawn strength may be about 0.
+    assert changed.mean() > 0.95
+    some, changed = images(0.3)
+    spread = 4 * np.sqrt(0.3 * 0.7 * count)
+    assert abs(changed.sum() - 0.3 * count) < spread
+    np.testing.assert_array_equal(some[changed], always[changed])
 
 
 def test_one_operation_more_leaves_the_draws_of_the_others(results):
