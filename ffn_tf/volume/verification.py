@@ -8,8 +8,7 @@ Of each volume, in this order:
     again       the same chunks once more, from the memory cache; hit rate
     regions     the named regions of the dataset, or the middle: their first
                 corner, in whole chunks
-    statistics  of the voxels that were read; an image of one grey level fails,
-                as chunks that are missing may read as zeros
+    statistics  of the voxels that were read; an image of one grey level fails
     robustness  what is wrong is refused: a box outside, a scale and a channel
                 that do not exist
     reading     what the volume says of its reading (the disk cache, damaged
@@ -26,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
+import functools
 import itertools
 import math
 import resource as process
@@ -95,7 +95,8 @@ class Verification:
         methods: Sequence[str],
         most_megabytes: float,
     ) -> None:
-        self._name, self._address = name, address
+        self._address = address
+        self._check = functools.partial(_checked, name)
         self._regions = regions
         self._methods = methods
         self._most_megabytes = most_megabytes
@@ -125,19 +126,6 @@ class Verification:
             start = time.perf_counter()
             for line in opened.report():
                 yield self._check("reading", True, line, start)
-
-    def _check(
-        self,
-        name: str,
-        passed: bool | None,
-        detail: str,
-        start: float,
-        method: str = "",
-        megabytes: float = 0.0,
-    ) -> Check:
-        return _checked(
-            self._name, name, passed, detail, start, method, megabytes
-        )
 
     def _read(
         self, name: str, opened: store.Volume, boxes: Sequence[Box]
