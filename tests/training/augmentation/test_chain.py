@@ -199,10 +199,11 @@ def test_padded_size_goes_by_the_size_of_voxels():
 def test_axes_that_are_permuted_are_padded_alike(results):
     options = augmentation.AugmentOptions(
         permutable_axes=(0, 1, 2),
+        rotation_probability=1.0,
         misalignment_probability=1.0,
         misalignment_voxels=2,
     )
-    assert augmentation.padded_size((7, 7, 7), options) == (11, 11, 11)
+    assert augmentation.padded_size((7, 7, 7), options) == (17, 17, 17)
     _, found = results(options, (7, 7, 7), 3)
     assert found.image.shape == (3, 7, 7, 7)
 
