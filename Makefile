@@ -21,6 +21,7 @@ PYTEST := $(BIN)/python -m pytest
 setup: $(READY)
 
 $(READY): setup.py requirements.txt requirements-$(DEVICE).txt
+	@echo "Installing into $(VENV), once: a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    -r requirements.txt -r requirements-$(DEVICE).txt
@@ -48,6 +49,8 @@ test-all: lint
 bench: $(READY)
 	$(BIN)/python benchmarks/bench_fov.py --quick
 	$(BIN)/python benchmarks/bench_segment.py --quick
+	$(BIN)/python benchmarks/bench_volumes.py --quick
+	$(BIN)/python benchmarks/bench_partitions.py --quick
 
 format: $(READY)
 	$(BIN)/ruff format .

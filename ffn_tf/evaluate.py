@@ -77,6 +77,8 @@ def run(
       ValueError: the volumes do not fit each other, or nothing is labelled.
       OSError: a volume cannot be read, or the report cannot be written.
     """
+    if options.merge_threshold and options.skeletons is None:
+        raise ValueError("--merge_threshold is for --skeletons; give that too.")
     with contextlib.ExitStack() as stack:
         truth = stack.enter_context(volume.open(options.truth))
         segmentation = stack.enter_context(

@@ -16,8 +16,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from ffn_tf import phantom, program, volume
 from ffn_tf.phantom import picture
+from ffn_tf.training import patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +72,18 @@ def main(argv: list[str]) -> None:
     run(program.from_flags(phantom.Options), outputs)
     wrote = outputs.picture
     following = "python -m ffn_tf.make_phantom --output_dir=out/phantom"
+    for name, value in program.given_flags(phantom.Options).items():
+        shown = ",".join(map(str, np.atleast_1d(value)))
+        following += f" --{name}={shown}"
     if outputs.output_dir:
         wrote += " and " if wrote else ""
         wrote += f"{outputs.output_dir}/dataset.yaml"
+        image = f"{outputs.output_dir}/image.zarr"
+        with volume.open(image) as made:
+            mean, stddev = patches.mean_and_stddev(made)
         following = (
-            f"python -m ffn_tf.run_inference "
-            f"--image={outputs.output_dir}/image.zarr "
+            f"python -m ffn_tf.run_inference --image={image} "
+            f"--image_mean={mean:.0f} --image_stddev={stddev:.0f} "
             f"--model_checkpoint=NETWORK "
             f"--segmentation_output_dir=out/segments"
         )

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import signal
-import sys
 
 from ffn_tf import program
 from ffn_tf.inference import options as options_lib
@@ -92,8 +90,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    # As SIGINT: what is under way is saved. 128 and the signal, for shells.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     program.define_flags(Options)
     program.define_flags(runner.RunOptions)
     program.define_flags(request_lib.InferenceRequest)

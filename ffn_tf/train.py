@@ -52,12 +52,10 @@ class Summary:
     Attributes:
       checkpoint: the newest, a folder.
       steps: made in all.
-      is_complete: no more are to be made.
     """
 
     checkpoint: pathlib.Path
     steps: int
-    is_complete: bool
 
 
 def run(
@@ -152,7 +150,7 @@ def run(
         )
         training.restore()
         if training.steps >= options.max_steps:
-            return Summary(kept.all()[-1][1], training.steps, True)
+            return Summary(kept.all()[-1][1], training.steps)
         examples = pipeline.Examples(opened, settings, training.taken)
         schedule = loop.Schedule(
             options.max_steps,
@@ -162,8 +160,8 @@ def run(
             options.warm_seed_steps,
             tell_s,
         )
-        is_complete = training.run(examples, schedule, tell, checked)
-    return Summary(kept.all()[-1][1], training.steps, is_complete)
+        training.run(examples, schedule, tell, checked)
+    return Summary(kept.all()[-1][1], training.steps)
 
 
 def _patches(options: TrainOptions) -> patches.Patches:
@@ -237,12 +235,8 @@ def main(argv: list[str]) -> None:
         )
     finally:
         line.end()
-    wrote = f"{summary.checkpoint} (step {summary.steps:,d})"
-    if not summary.is_complete:
-        program.finish(wrote, "the same command, to go on")
-        return
     program.finish(
-        wrote,
+        f"{summary.checkpoint} (step {summary.steps:,d})",
         f"python -m ffn_tf.run_inference --model_checkpoint="
         f"{summary.checkpoint} --image=EM --segmentation_output_dir=FOLDER",
     )

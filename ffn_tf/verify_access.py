@@ -209,7 +209,7 @@ def main(argv: list[str]) -> None:
         f"{left_out} left out."
     )
     program.finish(
-        f"{options.output_dir}/report.json",
+        f"{options.output_dir}/report.json and slice.png",
         f"python -m ffn_tf.info {options.dataset}",
     )
     sys.exit(1 if failed else 0)

@@ -117,7 +117,7 @@ def test_volumes_are_compared_where_both_are(files, tmp_path):
     assert compared["size_zyx"] == [2, 8, 10]
     assert compared["left_out"] == {"truth": 320, "segmentation": 320}
     text = (pathlib.Path(files["output_dir"]) / "report.md").read_text()
-    assert "Only the voxels in both volumes were compared" in text
+    assert "Compared is what both volumes hold" in text
 
 
 @pytest.fixture

@@ -297,9 +297,9 @@ def _left_out(context: Context) -> str:
     if not any(left_out.values()):
         return ""
     return (
-        f"Only the voxels in both volumes were compared: "
-        f"{left_out['truth']:,} of the truth and "
-        f"{left_out['segmentation']:,} of the segmentation were not."
+        f"Compared is what both volumes hold: {left_out['truth']:,} voxels of "
+        f"the truth and {left_out['segmentation']:,} of the segmentation lie "
+        f"outside the other."
     )
 
 

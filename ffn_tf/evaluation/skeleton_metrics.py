@@ -25,9 +25,12 @@ correct edges in segment s, connected or not:
     best     =  the ERL where every skeleton is one segment
     normalised ERL  =  ERL / best                    0 worst, 1 perfect
 
-These are the definitions of funlib.evaluate, and with a threshold of em_erl:
-170.662 nm, and 4,334 nm with 50 nodes, at best 16,922.7, of the published
-segmentation of fib25 (tests/evaluation/test_skeleton_metrics.py).
+These are the definitions of funlib.evaluate, and with a threshold of em_erl. Of
+the published segmentation of fib25 (tests/evaluation/test_skeleton_metrics.py):
+
+    ERL, any node merges        170.662 nm
+    ERL, 50 nodes merge       4,334     nm
+    best                     16,922.7   nm
 
 Laws:
     ids do not matter, except 0;

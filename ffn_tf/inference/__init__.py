@@ -12,7 +12,6 @@
       geometry, extent,            resumable: what is asked for,
       intensity,                   grey values,
       results, states,             the folder, what is unfinished in it,
-      interruption,                signals,
       progress, timing             how far, how fast
   (8) subvolume, pickles,        the files of the results
       archive

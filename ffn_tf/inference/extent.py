@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ffn_tf import volume
+from ffn_tf import program, volume
 from ffn_tf.inference import request as request_lib
 from ffn_tf.volume import grid
 
@@ -25,6 +25,11 @@ def asked(image: volume.Volume, bounding_box: str) -> volume.Box:
         return image.domain
     box = request_lib.parse_bounding_box(bounding_box)
     clipped = box.clipped(image.domain)
+    if clipped != box and not clipped.is_empty:
+        program.warn(
+            f"the bounding box {box} reaches beyond the volume; what is inside "
+            f"is {clipped}."
+        )
     if clipped.is_empty:
         raise ValueError(
             f"The bounding box {box} does not meet the volume "

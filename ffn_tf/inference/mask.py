@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable
+import contextlib
 import dataclasses
 import operator
 from typing import Any
@@ -77,9 +78,10 @@ class Expression:
         z, y, x = (a.astype(np.float64) for a in np.ogrid[box.slices])
         try:
             tree = ast.parse(self.text.strip(), mode="eval")
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 value = self._value(tree.body, {"x": x, "y": y, "z": z})
-        except (SyntaxError, RecursionError, MemoryError) as error:
+        # TypeError: arithmetic with conditions.
+        except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
             raise ValueError(
                 f"coordinate_expression {self.text!r}: not an expression "
                 f"({error})."
@@ -143,12 +145,10 @@ class Masks:
           OSError: a volume cannot be read.
         """
         self._parts: list[_Part] = []
-        try:
+        with contextlib.ExitStack() as opened:
             for message in messages:
-                self._parts.append(_Part(message, source))
-        except BaseException:
-            self.close()
-            raise
+                self._parts.append(_Part(message, source, opened))
+            self._opened = opened.pop_all()
 
     @property
     def need_image(self) -> bool:
@@ -174,8 +174,7 @@ class Masks:
         return result
 
     def close(self) -> None:
-        for part in self._parts:
-            part.close()
+        self._opened.close()
 
     def __enter__(self) -> Masks:
         return self
@@ -193,7 +192,9 @@ def parse(text: str, source: str) -> Masks:
 class _Part:
     """One MaskConfig."""
 
-    def __init__(self, message: Any, source: str) -> None:
+    def __init__(
+        self, message: Any, source: str, opened: contextlib.ExitStack
+    ) -> None:
         self.kind = message.WhichOneof("source")
         self._invert = message.invert
         self._volumes: list[volume.Volume] = []
@@ -219,9 +220,8 @@ class _Part:
             joint = "&" if "?" in address else "?"
             for channel in self._channels:
                 suffix = f"{joint}channel={channel.channel}"
-                self._volumes.append(
-                    volume.open(address + suffix * bool(channel.channel))
-                )
+                found = volume.open(address + suffix * bool(channel.channel))
+                self._volumes.append(opened.enter_context(found))
         elif any(channel.channel for channel in self._channels):
             raise ValueError(
                 f"{source}: images have one channel here, 0; found a mask of "
@@ -242,10 +242,6 @@ class _Part:
                 values = image
             result |= _selected(values, channel)
         return ~result if self._invert else result
-
-    def close(self) -> None:
-        for opened in self._volumes:
-            opened.close()
 
 
 def _selected(values: np.ndarray, channel: Any) -> np.ndarray:

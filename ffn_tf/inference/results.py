@@ -122,7 +122,7 @@ class Results:
         """
         path = subvolume.path_for(self.path, box.start)
         try:
-            provenance = subvolume.load_provenance(path)
+            provenance = subvolume.checked_provenance(path)
         except (FileNotFoundError, ValueError):
             return False
         mine = json.loads(self._written)

@@ -34,7 +34,6 @@ from ffn_tf.inference import (
     extent,
     geometry,
     intensity,
-    interruption,
     results,
     scheduler,
     seeds,
@@ -85,7 +84,8 @@ class Summary:
       skipped: how many of them were there already.
       engine, compute_dtype: what "auto" became.
       timing: of this attempt alone.
-      segments, voxels: made this time.
+      segments, voxels: of the subvolumes that were finished this time, with
+        what earlier attempts had made of them.
     """
 
     output_dir: str
@@ -123,6 +123,8 @@ class Run:
             self.image.close()
             raise
 
+    # -- (1) plan ------------------------------------------------------------
+
     def _check(self) -> None:
         request, options = self.request, self.options
         request.options.check_seeds_move()
@@ -145,8 +147,6 @@ class Run:
         self.results.check()
         self.todo = [box for box in self.boxes if not self.results.is_done(box)]
         self._check_room()
-
-    # -- (1) plan ------------------------------------------------------------
 
     def _check_room(self) -> None:
         """Unfinished work must fit: a state and a result, uncompressed."""
@@ -243,7 +243,7 @@ class Run:
                 todo, self.network.view, self.deltas
             )
             progress = progress_lib.Progress(len(todo), expected)
-            with interruption.HeldBack() as signals:
+            with program.HeldBack() as signals:
                 for canvas in self._segmented(engine, progress, clock, signals):
                     self._save(canvas)
                     progress.finished(canvas)
@@ -296,7 +296,7 @@ class Run:
         engine: engine_lib.Engine,
         progress: progress_lib.Progress,
         clock: timing_lib.Clock,
-        signals: interruption.HeldBack,
+        signals: program.HeldBack,
     ) -> Iterator[canvas_lib.Canvas]:
         saved_at = time.monotonic()
 
@@ -314,8 +314,14 @@ class Run:
                     progress_lib.note("Saved: the same command goes on.")
             signals.deliver()
 
+        def canvases() -> Iterator[canvas_lib.Canvas]:
+            for box in self.todo:
+                if not engine.steps:  # Nothing is under way that could go.
+                    signals.deliver()
+                yield self._canvas(box)
+
         return scheduler.segment(
-            (self._canvas(box) for box in self.todo),
+            canvases(),
             engine,
             self._in_flight(),
             after_round,

@@ -186,7 +186,7 @@ def load(path: str | os.PathLike[str]) -> Subvolume:
         )
 
 
-def load_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
+def checked_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What made the file, all of which is checked; empty for google/ffn's.
 
     Raises:

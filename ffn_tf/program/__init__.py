@@ -1,5 +1,6 @@
 """What programs share: flags from options, errors, progress, provenance."""
 
+from ffn_tf.program.interruption import HeldBack
 from ffn_tf.program.launch import finish, start, warn
 from ffn_tf.program.named import named
 from ffn_tf.program.options import (
@@ -12,6 +13,7 @@ from ffn_tf.program.progress import Progress, watched
 from ffn_tf.program.provenance import describe_code, file_digest
 
 __all__ = [
+    "HeldBack",
     "Progress",
     "define_flags",
     "describe_code",

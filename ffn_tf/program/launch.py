@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import os
 import pathlib
+import signal
 import sys
 import sysconfig
 import traceback
@@ -24,10 +25,13 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
 
     Up to `max_arguments` arguments that are not flags reach `main`.
 
-    `FFN_TRACEBACK=1` in the environment keeps the traceback.
+    SIGINT and SIGTERM end the program with 130 and 143, as shells have it: 128
+    and the signal. `FFN_TRACEBACK=1` in the environment keeps the traceback.
     """
 
     def checked(argv: list[str]) -> None:
+        # As SIGINT does: what is under way can be saved.
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
         if len(argv) > 1 + max_arguments:
             raise app.UsageError(
                 f"Unexpected argument {argv[-1]!r}: options are given as "
@@ -42,7 +46,7 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
             sys.exit(1)
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
-            sys.exit(130)  # As shells have it: 128 and the signal.
+            sys.exit(130)
 
     app.run(checked, flags_parser=_parsed)
 

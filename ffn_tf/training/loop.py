@@ -13,16 +13,15 @@ one that was not: on CPUs, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Callable
-import contextlib
 import dataclasses
 import math
 import pathlib
-import signal
 import time
 from typing import Any
 
 import numpy as np
 
+from ffn_tf.program import HeldBack
 from ffn_tf.training.checkpoints import Checkpoints
 from ffn_tf.training.metrics import Tracker
 from ffn_tf.training.moves import Policy, Walk
@@ -84,25 +83,6 @@ class Progress:
     scores: dict[str, float]
 
 
-class Interrupted:
-    """Notices SIGTERM, while it is entered."""
-
-    def __init__(self) -> None:
-        self.is_set = False
-
-    def __enter__(self) -> Interrupted:
-        with contextlib.suppress(ValueError):  # Not in the main thread.
-            self._before = signal.signal(signal.SIGTERM, self._notice)
-        return self
-
-    def _notice(self, *_: object) -> None:
-        self.is_set = True
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ValueError, AttributeError):
-            signal.signal(signal.SIGTERM, self._before)
-
-
 class Training:
     """One training, from its beginning or from a checkpoint."""
 
@@ -160,8 +140,8 @@ class Training:
         schedule: Schedule,
         tell: Tell = lambda _: None,
         checked: Checked = lambda *_: None,
-    ) -> bool:
-        """Trains until the last step; False if SIGTERM came before.
+    ) -> None:
+        """Trains until the last step; a signal that ends it saves first.
 
         Args:
           examples: from `taken` on.
@@ -175,8 +155,8 @@ class Training:
         clock = _Clock(schedule)
         told, summed = (_Window(schedule.max_steps) for _ in range(2))
         tracker = Tracker(self._policy)
-        with Interrupted() as interrupted:
-            while self.steps < schedule.max_steps and not interrupted.is_set:
+        with HeldBack() as signals:
+            while self.steps < schedule.max_steps and not signals.is_due:
                 begin = time.monotonic()
                 self._open(examples, tracker, schedule)
                 waited = time.monotonic() - begin
@@ -192,7 +172,6 @@ class Training:
             if self._is_ahead():
                 self._summarise(summed, tracker)
                 self._save(examples, checked)
-        return self.steps >= schedule.max_steps
 
     def _open(
         self, examples: Examples, tracker: Tracker, schedule: Schedule

@@ -228,6 +228,8 @@ def load(path: str | os.PathLike[str]) -> Dataset:
       FileNotFoundError: it does not exist.
       ValueError: it is not YAML, or a key or a value is wrong.
     """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{path}: no such dataset file.")
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
         found = yaml.safe_load(text)

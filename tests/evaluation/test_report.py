@@ -75,7 +75,7 @@ def test_markdown_names_the_scores_and_the_offenders():
 
 def test_markdown_says_what_was_left_out():
     text = report.as_markdown(compare(), context(truth_size=(2, 1, 8)))
-    assert "8 of the truth and 0 of the segmentation were not" in text
+    assert "8 voxels of the truth and 0 of the segmentation lie" in text
 
 
 def test_text_is_one_table_with_the_headline_first():
@@ -96,7 +96,7 @@ def test_text_is_one_table_with_the_headline_first():
 def test_text_says_what_was_left_out():
     assert "Only the voxels" not in report.as_text(compare(), context())
     text = report.as_text(compare(), context(truth_size=(2, 1, 8)))
-    assert text.endswith("segmentation were not.")
+    assert text.endswith("lie outside the other.")
     assert max(len(line) for line in text.splitlines()) <= 80
 
 

@@ -40,6 +40,7 @@ def _one(text: str) -> mask.Masks:
         ("x / 2 > y", X / 2 > Y),
         ("~(z == 2) | False", Z != 2),
         ("1 / (x - 7) > 0", X >= 7),
+        ("x * 1e200 * x * 1e200 > 1", X > 0),
     ],
 )
 def test_expression(text: str, expected: np.ndarray) -> None:
@@ -58,6 +59,8 @@ def test_expression(text: str, expected: np.ndarray) -> None:
         ("x + y", "expected a condition"),
         ("x ** 9 ** 9 > 1", "is not arithmetic"),
         ("x in (1, 2)", "is not arithmetic"),
+        ("(x < 3) - (y < 2) > 0", "not an expression"),
+        ("-(x < 1) < 0", "not an expression"),
         ("x if y else z", "is not arithmetic"),
         ("(" * 500 + "x" + ")" * 500 + "> 1", "not an expression"),
     ],

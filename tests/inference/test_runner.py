@@ -556,8 +556,10 @@ def test_results_of_other_options_that_were_put_there(halves, files, tmp_path):
 
 
 def test_a_request_that_cannot_be_written_is_refused_first(files):
-    with pytest.raises(ValueError):
-        prepared(files, options=options(min_segment_size=3_000_000_000))
+    huge = options(min_segment_size=3_000_000_000)
+    with pytest.raises(ValueError, match="min_segment_size"):
+        prepared(files, options=huge)
+    assert not pathlib.Path(files["segmentation_output_dir"]).exists()
 
 
 def test_a_state_of_unknown_make_is_left_alone(files):

@@ -135,7 +135,7 @@ def test_saved_then_loaded(tmp_path) -> None:
     path = subvolume_lib.save(tmp_path, make())
     assert path == tmp_path / "7/6/seg-7_6_5.npz"
     check_same(subvolume_lib.load(path), make())
-    assert subvolume_lib.load_provenance(path) == make().provenance
+    assert subvolume_lib.checked_provenance(path) == make().provenance
 
 
 def test_an_empty_result(tmp_path) -> None:
@@ -407,7 +407,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(tmp_path) -> None:
         damaged[at] ^= 1 << bit
         path.write_bytes(damaged)
         try:
-            made_by = subvolume_lib.load_provenance(path)
+            made_by = subvolume_lib.checked_provenance(path)
         except ValueError as error:
             assert str(path) in str(error)
         else:  # Without it, no run takes the file for its own.

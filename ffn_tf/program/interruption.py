@@ -1,4 +1,4 @@
-"""Signals that end a run, held back until the run's state is whole.
+"""Signals that end a run, held back until its state is whole.
 
 A signal's handler may be called between any two instructions: in the middle of
 a step, too, when the state is torn. So the first SIGINT or SIGTERM only leaves
