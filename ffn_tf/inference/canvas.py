@@ -31,6 +31,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 import dataclasses
+import functools
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -119,6 +121,11 @@ class Canvas:
         self._low = self._high = (0, 0, 0)
 
     # -- the flood ---------------------------------------------------------
+
+    @functools.cached_property
+    def image_digest(self) -> str:
+        """Of the voxels, so that a state is not taken for another image's."""
+        return hashlib.sha256(np.ascontiguousarray(self.image)).hexdigest()
 
     def segment_all(self) -> Generator[Request, np.ndarray, None]:
         """Tries every remaining seed, in order."""

@@ -4,19 +4,22 @@
 
 A network expects the mean and standard deviation of its training volume, so
 that its values are around 0 with a spread of about 1. `doubt` says when a
-volume's are far from that.
+volume's are far from that. Networks that were trained here know theirs
+(`of_training`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import itertools
+from typing import Any
 
 import numpy as np
 
 from ffn_tf import volume
 
 _GRID = 3  # Samples along each axis.
+_EDGE = 64  # Of the boxes that a volume is measured by, as training does.
 
 
 def normalised(raw: np.ndarray, mean: float, stddev: float) -> np.ndarray:
@@ -42,14 +45,44 @@ def samples(
     return list(image.read_many(boxes))
 
 
+def _tissue(raw: Sequence[np.ndarray]) -> np.ndarray:
+    """The values [n] float64 of boxes that count: finite, and not 0."""
+    voxels = np.concatenate([box.ravel() for box in raw]).astype(np.float64)
+    return voxels[np.isfinite(voxels) & (voxels != 0)]
+
+
+def measured(image: volume.Volume) -> tuple[float, float]:
+    """(mean, stddev) of the boxes that training measures a volume by.
+
+    Raises:
+      ValueError: there is nothing, or a single value.
+    """
+    size = [min(n, _EDGE) for n in image.domain.size]
+    voxels = _tissue(samples(image, image.domain, size))
+    if not (voxels.size and voxels.std() > 0):
+        raise ValueError(
+            f"{image.address}: one grey value, or none, in 27 places. Is it EM?"
+        )
+    return float(voxels.mean()), float(voxels.std())
+
+
+def of_training(origin: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """(mean, stddev) of the volumes that a network was trained on, each once.
+
+    Args:
+      origin: of model.json; that of other programs has none.
+    """
+    found = origin.get("normalisation", {}).values()
+    return sorted({(float(v["mean"]), float(v["stddev"])) for v in found})
+
+
 def doubt(raw: Sequence[np.ndarray], mean: float, stddev: float) -> str:
     """A warning if `mean` and `stddev` do not suit `raw`, else "".
 
     Voxels of 0 count as outside the tissue. One standard deviation aside in
     the mean, or a factor of two in the spread, is far.
     """
-    voxels = np.concatenate([box.ravel() for box in raw]).astype(np.float64)
-    voxels = voxels[np.isfinite(voxels) & (voxels != 0)]
+    voxels = _tissue(raw)
     if voxels.size < 2:
         return ""
     found_mean, found_stddev = float(voxels.mean()), float(voxels.std())

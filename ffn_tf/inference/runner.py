@@ -384,7 +384,11 @@ class Run:
                 canvas.overlaps,
                 canvas.counters,
                 request_lib.serialized(self._request_of_results()),
-                {**self._provenance(), "size_zyx": box.size},
+                {
+                    **self._provenance(),
+                    "start_zyx": box.start,
+                    "size_zyx": box.size,
+                },
             ),
         )
         states.remove(self.folder, box.start)

@@ -3,7 +3,7 @@
     <folder>/<x>/<y>/seg-<x>_<y>_<z>.cpoint      x, y, z: the corner
 
 An archive (archive.py) of what `Canvas.state` gives: its arrays by name, and
-its other values as JSON under `state`.
+its other values as JSON under `state`; and of which run and image it is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def save(folder: pathlib.Path, canvas: canvas_lib.Canvas, made_by: str) -> None:
             **arrays,
             "state": np.array(json.dumps(values)),
             "made_by": np.array(made_by),
+            "image": np.array(canvas.image_digest),
         },
     )
 
@@ -46,7 +47,7 @@ def restore(
     Raises:
       FileNotFoundError: it has none.
       ValueError: a damaged file, or the state of a subvolume of another size
-        or of a run of other options.
+        or of a run of other options, or of another image.
     """
     with archive.read(path_for(folder, canvas.corner_zyx)) as file:
         if file.text("made_by", "") != made_by:
@@ -59,6 +60,8 @@ def restore(
                 f"it is of a subvolume of size_zyx {found}, this one has "
                 f"{expected}"
             )
+        if file.text("image", "") != canvas.image_digest:
+            raise ValueError("the image has changed since it was saved")
         for name, array in arrays.items():
             if (array.dtype, array.ndim) != (
                 fresh[name].dtype,

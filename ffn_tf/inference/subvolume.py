@@ -156,17 +156,19 @@ def save(
 def load(path: str | os.PathLike[str]) -> Subvolume:
     """Reads a subvolume file, google/ffn's or ours.
 
-    A name that is not a subvolume's (google/ffn's published results) does not
-    tell a corner; the corner is then 0, 0, 0.
+    Ours say where they lie; of others, the name does, and where it does not
+    (google/ffn's published results) the corner is 0, 0, 0.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: damaged, or not a subvolume file, or it holds a pickle of
-        something other than origins and overlaps.
+      ValueError: damaged, or of another place than its name says, or not a
+        subvolume file, or it holds a pickle of something other than origins
+        and overlaps.
     """
     name = pathlib.Path(path)
-    corner = _corner_of(name) if name.name.startswith("seg-") else (0, 0, 0)
     with archive.read(path) as file:
+        provenance = _json_object(file, "provenance")
+        corner = _corner(name, provenance.get("start_zyx"))
         labels = file.array("segmentation")
         origins = pickles.read_origins(file.raw("origins"), "origins")
         overlaps = {}
@@ -182,8 +184,22 @@ def load(path: str | os.PathLike[str]) -> Subvolume:
             overlaps=overlaps,
             counters=_json_object(file, "counters"),
             request=request.tobytes() if request.item() else b"",
-            provenance=_json_object(file, "provenance"),
+            provenance=provenance,
         )
+
+
+def _corner(path: pathlib.Path, written: Any) -> Corner:
+    """First voxel, zyx, of a file that may say it itself."""
+    named = _corner_of(path) if path.name.startswith("seg-") else None
+    if written is None:
+        return named or (0, 0, 0)
+    found = volume.box.triple(written, "start_zyx")
+    if named not in (None, found):
+        raise ValueError(
+            f"{path}: the name says corner zyx {named}, the file {found}; "
+            f"rename it back."
+        )
+    return found
 
 
 def checked_provenance(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -46,6 +46,7 @@ def samples(fib25, image):
     )
 
 
+@pytest.mark.timeout(900)  # The calibration of int8, on a busy machine.
 @pytest.mark.parametrize(
     ("name", "compute_dtype", "most"),
     [

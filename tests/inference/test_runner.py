@@ -630,6 +630,10 @@ def test_a_state_of_another_size(files):
     archive.write(path, arrays)
     with pytest.raises(ValueError, match=r"size_zyx \(9, 9, 9\), this one has"):
         run(files)
+    arrays |= {"segmentation": np.zeros(SHAPE), "image": np.array("other")}
+    archive.write(path, arrays)
+    with pytest.raises(ValueError, match="the image has changed since"):
+        run(files)
 
 
 @pytest.mark.parametrize(

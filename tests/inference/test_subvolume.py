@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import pickle
+import shutil
 import sys
 import types
 import zipfile
@@ -120,6 +121,28 @@ def test_find_reads_nested_and_flat_names(tmp_path) -> None:
     (tmp_path / nested.name).write_bytes(b"the nested one counts")
     assert subvolume_lib.find(tmp_path) == {(0, 0, 1): flat, (5, 6, 7): nested}
     assert subvolume_lib.load(flat).box == box
+
+
+def test_a_file_of_ours_knows_where_it_lies(tmp_path) -> None:
+    start = (4, 5, 6)
+    labels = np.ones((2, 3, 4), np.int32)
+    made = subvolume_lib.Subvolume(
+        volume.Box.from_size(start, labels.shape),
+        labels,
+        {},
+        {},
+        {},
+        b"",
+        {"start_zyx": start},
+    )
+    path = subvolume_lib.save(tmp_path, made)
+    renamed = tmp_path / "renamed.npz"
+    shutil.copy(path, renamed)
+    for each in (path, renamed):
+        assert subvolume_lib.load(each).box == made.box
+    shutil.copy(path, tmp_path / "seg-1_2_3.npz")
+    with pytest.raises(ValueError, match=r"says corner zyx \(3, 2, 1\)"):
+        subvolume_lib.load(tmp_path / "seg-1_2_3.npz")
 
 
 def test_find_refuses_a_name_without_corner(tmp_path) -> None:
