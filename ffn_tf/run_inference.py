@@ -7,19 +7,21 @@
         --segmentation_output_dir=out/crop80
 
 or `--inference_request=FILE.pbtxt`, a request of google/ffn; flags that are
-given beside it take precedence over what it says. Interrupted or killed, it
-goes on where it was when it is run again.
+given beside it take precedence over what it says. Without one, a network that
+ffn_tf.train has made brings its --image_mean and --image_stddev along.
+Interrupted or killed, it goes on where it was when it is run again.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
-from ffn_tf import program
+from ffn_tf import model, program
+from ffn_tf.inference import intensity, progress, runner, subvolume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner, subvolume
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +59,45 @@ def _request(path: str) -> request_lib.InferenceRequest:
     ours = program.given_flags(options_lib.InferenceOptions)
     theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
+        theirs = _normalisation(theirs) | theirs
         return request_lib.InferenceRequest(
             options=options_lib.InferenceOptions(**ours), **theirs
         )
     base = request_lib.parse(pathlib.Path(path))
     thresholds = dataclasses.replace(base.options, **ours)
     return dataclasses.replace(base, options=thresholds, **theirs)
+
+
+def _normalisation(given: dict[str, Any]) -> dict[str, float]:
+    """How the network's training normalised grey values, where that is known.
+
+    Args:
+      given: flags of the request; theirs take precedence.
+
+    Raises:
+      ValueError: its volumes differ in that, and the flags do not say.
+    """
+    names = ("image_mean", "image_stddev")
+    if given.keys() >= set(names) or "model_checkpoint" not in given:
+        return {}
+    checkpoint = given["model_checkpoint"]
+    known = intensity.of_training(model.origin(checkpoint))
+    if len(known) > 1:
+        each = "; ".join(f"mean {m:g}, stddev {s:g}" for m, s in known)
+        raise ValueError(
+            f"{checkpoint} was trained on volumes of several kinds ({each}): "
+            f"give --image_mean and --image_stddev that suit this one."
+        )
+    if not known:
+        return {}
+    found = dict(zip(names, known[0])) | {
+        name: given[name] for name in names if name in given
+    }
+    progress.note(
+        "Grey values as in training: "
+        + " ".join(f"--{name}={value:g}" for name, value in found.items())
+    )
+    return found
 
 
 def main(argv: list[str]) -> None:

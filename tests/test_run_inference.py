@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -200,6 +201,74 @@ def test_flags_take_precedence_over_the_request(asked, text_request):
     assert request.model_checkpoint == "net"
     assert request.options.min_segment_size == 50
     assert request.options.segment_threshold == theirs.options.segment_threshold
+
+
+@pytest.fixture
+def trained(tmp_path, brightness):
+    """trained(normalisation): the folder of a network of ffn_tf.train."""
+
+    def make(**normalisation):
+        folder = tmp_path / "trained"
+        shutil.copytree(brightness(), folder)
+        described = json.loads((folder / "model.json").read_text())
+        described["origin"] = {
+            "program": "ffn_tf.train",
+            "normalisation": {
+                name: {"mean": mean, "stddev": stddev}
+                for name, (mean, stddev) in normalisation.items()
+            },
+        }
+        (folder / "model.json").write_text(json.dumps(described))
+        return f"--model_checkpoint={folder}"
+
+    return make
+
+
+def test_grey_values_as_in_training(asked, trained, capsys):
+    network = trained(a=(100.5, 20.25), b=(100.5, 20.25))
+    request, _ = asked("--image=em.h5:raw", network)
+    assert (request.image_mean, request.image_stddev) == (100.5, 20.25)
+    assert capsys.readouterr().err == (
+        "Grey values as in training: --image_mean=100.5 --image_stddev=20.25\n"
+    )
+
+
+def test_flags_take_precedence_over_the_training(asked, trained, capsys):
+    network = trained(a=(100.5, 20.25))
+    request, _ = asked("--image=em.h5:raw", network, "--image_stddev=33")
+    assert (request.image_mean, request.image_stddev) == (100.5, 33)
+    both = ("--image_mean=1", "--image_stddev=2")
+    request, _ = asked("--image=em.h5:raw", network, *both)
+    assert (request.image_mean, request.image_stddev) == (1, 2)
+    assert capsys.readouterr().err.count("\n") == 1  # Of the first alone.
+
+
+def test_a_request_takes_precedence_over_the_training(
+    asked, trained, text_request
+):
+    network = trained(a=(100.5, 20.25))
+    request, _ = asked(f"--inference_request={text_request}", network)
+    assert (request.image_mean, request.image_stddev) == (100, 30)
+
+
+def test_grey_values_of_several_kinds(asked, trained):
+    network = trained(a=(100, 20), b=(90, 20))
+    with pytest.raises(
+        ValueError, match=r"several kinds \(mean 90, stddev 20; "
+    ):
+        asked("--image=em.h5:raw", network)
+    request, _ = asked(
+        "--image=em.h5:raw", network, "--image_mean=95", "--image_stddev=20"
+    )
+    assert request.image_mean == 95
+
+
+def test_networks_of_others_have_the_defaults(asked, brightness, capsys):
+    request, _ = asked(
+        "--image=em.h5:raw", f"--model_checkpoint={brightness()}"
+    )
+    assert (request.image_mean, request.image_stddev) == (128, 33)
+    assert capsys.readouterr().err == ""
 
 
 def test_neither_flags_nor_request(asked):

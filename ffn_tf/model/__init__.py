@@ -11,7 +11,7 @@ from ffn_tf.program import quiet
 quiet.import_tensorflow()
 
 # ruff: noqa: E402 (TensorFlow must be imported quietly, so first)
-from ffn_tf.model.catalog import describe, load, network_name, save
+from ffn_tf.model.catalog import describe, load, network_name, origin, save
 from ffn_tf.model.convstack import ConvStack
 from ffn_tf.model.fov import FieldOfView
 
@@ -21,5 +21,6 @@ __all__ = [
     "describe",
     "load",
     "network_name",
+    "origin",
     "save",
 ]

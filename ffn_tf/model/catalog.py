@@ -87,17 +87,43 @@ def _check_room(network: convstack.ConvStack, folder: pathlib.Path) -> None:
         )
 
 
-def _load_folder(folder: pathlib.Path) -> convstack.ConvStack:
-    description = folder / "model.json"
+def _described(description: pathlib.Path) -> dict[str, Any]:
     try:
         described = json.loads(description.read_text(encoding="utf-8"))
-        name, config = described["model"], described["config"]
-        digest = described["weights"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return {k: described[k] for k in ("model", "config", "weights")} | {
+            "origin": described.get("origin", {})
+        }
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ValueError(
             f"{description} does not describe a network ({error!r}): expected "
             f'JSON with "model", "config" and "weights".'
         ) from error
+
+
+def origin(checkpoint: str) -> dict[str, Any]:
+    """What `save` was told to have made a network; {} if that is not known.
+
+    Raises:
+      ValueError: model.json is damaged.
+    """
+    description = pathlib.Path(checkpoint) / "model.json"
+    if not description.exists():
+        return {}
+    found = _described(description)["origin"]
+    return found if isinstance(found, dict) else {}
+
+
+def _load_folder(folder: pathlib.Path) -> convstack.ConvStack:
+    description = folder / "model.json"
+    described = _described(description)
+    name, config = described["model"], described["config"]
+    digest = described["weights"]
     weights = folder / "model.weights.h5"
     found = program.file_digest(weights)
     if found != digest:
