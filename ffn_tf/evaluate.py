@@ -24,6 +24,15 @@ has the expected run length and the edge accuracy of the segmentation:
     --truth=configs/datasets/fib25.yaml#truth
 
 The voxel size, which skeletons need, may be that of any of the volumes.
+
+Which checkpoint of a training is best?
+
+    python -m ffn_tf.evaluate --checkpoints=out/train --output_dir=out/ranking
+
+ranks those that `train --eval_volume` has scored, prints the table, and writes
+ranking.md, .json and .png (ffn_tf/validation/ranking.py). With --image and
+--truth, and perhaps --bounding_box and --skeletons, it segments that box with
+each checkpoint that has not been scored on it.
 """
 
 from __future__ import annotations
@@ -36,6 +45,7 @@ import pathlib
 
 from ffn_tf import evaluation, program, skeleton, volume
 from ffn_tf.evaluation import matching, picture, report, slices
+from ffn_tf.validation import ranking
 from ffn_tf.volume import source
 
 
@@ -43,13 +53,23 @@ from ffn_tf.volume import source
 class Options:
     """What to compare, and where to write."""
 
+    output_dir: str = program.option(help="Folder for the three files.")
     segmentation: str = program.option(
-        help="Address of the segmentation, or a folder or file of results."
+        "", help="Address of the segmentation, or a folder or file of results."
     )
     truth: str = program.option(
-        help="Address of the truth; its 0 is unlabelled."
+        "", help="Address of the truth; its 0 is unlabelled."
     )
-    output_dir: str = program.option(help="Folder for the three files.")
+    checkpoints: str = program.option(
+        "",
+        help="Folder of a training (--train_dir), whose checkpoints are "
+        "ranked, instead of --segmentation.",
+    )
+    bounding_box: str = program.option(
+        "",
+        help="With --checkpoints: the box of --image to segment; by default "
+        "the middle 96^3.",
+    )
     image: str | None = program.option(
         None, help="Address of the EM, to be shown under the labels."
     )
@@ -65,6 +85,32 @@ class Options:
         (256, 256, 256), help="Voxels compared at a time, z,y,x."
     )
 
+    def __post_init__(self) -> None:
+        if not self.checkpoints and not (self.segmentation and self.truth):
+            raise ValueError(
+                "Expected --segmentation and --truth, to score a segmentation, "
+                "or --checkpoints, to rank those of a training."
+            )
+        if self.checkpoints and self.segmentation:
+            raise ValueError(
+                "--checkpoints and --segmentation are two things: give one."
+            )
+        if self.checkpoints and bool(self.image) != bool(self.truth):
+            raise ValueError(
+                "To segment with --checkpoints, give --image and --truth; to "
+                "rank what training has scored, neither."
+            )
+        has_box = self.bounding_box or (self.checkpoints and self.skeletons)
+        if has_box and not (self.checkpoints and self.image):
+            raise ValueError(
+                "--bounding_box, and --skeletons with --checkpoints, are for "
+                "--checkpoints with --image and --truth; give those too."
+            )
+        if self.merge_threshold and self.skeletons is None:
+            raise ValueError(
+                "--merge_threshold is for --skeletons; give that too."
+            )
+
 
 def run(
     options: Options, show: Callable[[str], None] = lambda table: None
@@ -77,8 +123,6 @@ def run(
       ValueError: the volumes do not fit each other, or nothing is labelled.
       OSError: a volume cannot be read, or the report cannot be written.
     """
-    if options.merge_threshold and options.skeletons is None:
-        raise ValueError("--merge_threshold is for --skeletons; give that too.")
     with contextlib.ExitStack() as stack:
         truth = stack.enter_context(volume.open(options.truth))
         segmentation = stack.enter_context(
@@ -119,6 +163,41 @@ def run(
     drawn = picture.draw(views, matching.Matching.of(table))
     report.write_picture(options.output_dir, drawn)
     return comparison
+
+
+def rank(
+    options: Options, show: Callable[[str], None] = lambda table: None
+) -> ranking.Ranking:
+    """Ranks the checkpoints of a training, and writes that down.
+
+    `show` is as in `run`.
+
+    Raises:
+      FileNotFoundError: there are no checkpoints, or no such volume.
+      ValueError: none has been scored, or volumes do not fit each other.
+      OSError: a volume cannot be read, or the ranking cannot be written.
+    """
+    folders = ranking.checkpoints(options.checkpoints)
+    if options.image:
+        from ffn_tf.validation import checkpoint  # Needs TensorFlow.
+
+        validator = checkpoint.Validator(
+            checkpoint.ValidationOptions(
+                eval_volume=options.image,
+                eval_truth=options.truth,
+                eval_box=options.bounding_box,
+                eval_skeletons=options.skeletons or "",
+                eval_merge_threshold=options.merge_threshold,
+            )
+        )
+        found = ranking.completed(
+            folders, validator.settings, validator.validated
+        )
+    else:
+        found = ranking.ranked(folders)
+    ranking.write(options.output_dir, found)
+    show(ranking.as_text(found))
+    return found
 
 
 def _score_skeletons(
@@ -163,6 +242,16 @@ def _open_segmentation(address: str) -> volume.Volume:
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(Options)
+    if options.checkpoints:
+        found = rank(options, print)
+        if found.doubt:
+            program.warn(found.doubt)
+        program.finish(
+            f"{options.output_dir}/ranking.md, ranking.json and ranking.png",
+            f"python -m ffn_tf.run_inference --model_checkpoint="
+            f"{found.best.folder} --image=EM --segmentation_output_dir=FOLDER",
+        )
+        return
     run(options, print)
     program.finish(
         f"{options.output_dir}/report.md, report.json and slices.png",

@@ -14,6 +14,11 @@ are any addresses, near or far, several at once. Watch it with TensorBoard:
 
     tensorboard --logdir out/train
 
+With `--eval_volume` and `--eval_truth` each checkpoint segments a small box and
+is scored; the best is kept, and `evaluate --checkpoints=out/train` names it.
+`--show_augmentation=PNG` draws what augmentation does to the first
+example, and ends.
+
 Checkpoints hold everything: stopped in any way, the same command goes on, and
 the result is the same. `--init_checkpoint` begins with the weights of another
 network (google/ffn's, too) instead of random ones.
@@ -27,22 +32,38 @@ import json
 import pathlib
 from typing import Any
 
-import numpy as np
-
-from ffn_tf import program
+from ffn_tf import model, program
 from ffn_tf.program.progress import Line, clock
 from ffn_tf.training import (
     augmentation,
     checkpoints,
     loop,
-    moves,
-    patches,
     pipeline,
+    preview,
     step,
     summaries,
 )
-from ffn_tf.training.options import MAY_CHANGE, TrainOptions, new_network
+from ffn_tf.training.options import (
+    MAY_CHANGE,
+    TrainOptions,
+    new_network,
+    new_policy,
+    new_settings,
+    open_volumes,
+)
+from ffn_tf.validation import checkpoint, ranking, record
 from ffn_tf.volume import files
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowOptions:
+    """To look at examples instead of training."""
+
+    show_augmentation: str = program.option(
+        "",
+        help="Draw what augmentation does to the first example into this PNG, "
+        "and end.",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +83,7 @@ def run(
     options: TrainOptions,
     optimizer: step.OptimizerOptions | None = None,
     augment: augmentation.AugmentOptions | None = None,
+    validation: checkpoint.ValidationOptions | None = None,
     *,
     tell: loop.Tell = lambda _: None,
     tell_s: float = 30.0,
@@ -71,7 +93,7 @@ def run(
 
     Args:
       options: of the training.
-      optimizer, augment: see there.
+      optimizer, augment, validation: see there.
       tell: called every `tell_s` seconds.
       checked: called with each new checkpoint.
 
@@ -83,54 +105,31 @@ def run(
     """
     optimizer = optimizer or step.OptimizerOptions()
     augment = augment or augmentation.AugmentOptions()
-    files_ = pipeline.coordinate_files(options.train_coords)
     root = pathlib.Path(options.train_dir)
-    rng = np.random.default_rng(options.seed)
     network = new_network(options)
-    policy = moves.Policy.drawn(
-        network.view,
-        options.fov_policy,  # type: ignore[arg-type]
-        options.fov_moves,
-        rng,
-        threshold=options.threshold,
-        seed_pad=options.seed_pad,
-        shuffled=options.shuffle_moves,
-    )
+    policy = new_policy(options, network)
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(_patches(options))
-        values = pipeline.normalisations(
-            opened,
-            options.image_mean,
-            options.image_stddev,
-            program.named(
-                options.image_offset_scale_map,
-                "image_offset_scale_map",
-                "OFFSET:SCALE",
-            ),
-        )
-        settings = pipeline.Settings(
-            files_,
-            policy.patch_size,
-            augment,
-            values,
-            seed=options.seed,
-            batch=max(16, options.batch_size),
-            shuffle=options.shuffle_buffer,
-        )
-        record = _record(options, optimizer, augment)
+        opened = stack.enter_context(open_volumes(options))
+        settings = new_settings(options, augment, opened, policy.patch_size)
+        described = _as_json(options, optimizer, augment)
         origin = {
             "program": "ffn_tf.train",
-            "options": record,
+            "options": described,
             "normalisation": {
                 name: dataclasses.asdict(value)
-                for name, value in values.items()
+                for name, value in settings.normalisations.items()
             },
         }
+        if validation and validation.eval_volume:
+            checked = _validated(validation, network, checked)
         root.mkdir(parents=True, exist_ok=True)
         stack.enter_context(files.locked(root, "training in it"))
-        _check_folder(root, record)
+        _check_folder(root, described)
         kept = checkpoints.Checkpoints(
-            root, options.keep_checkpoints, options.keep_every_steps
+            root,
+            options.keep_checkpoints,
+            options.keep_every_steps,
+            ranking.best,
         )
         training = loop.Training(
             step.TrainStep(
@@ -164,18 +163,45 @@ def run(
     return Summary(kept.all()[-1][1], training.steps)
 
 
-def _patches(options: TrainOptions) -> patches.Patches:
-    def flag(name: str) -> dict[str, str]:
-        return program.named(getattr(options, name), name, "ADDRESS")
+def show(
+    options: TrainOptions,
+    augment: augmentation.AugmentOptions,
+    path: str,
+) -> None:
+    """Draws what augmentation does to the first example, as a PNG.
 
-    return patches.Patches(
-        flag("data_volumes"),
-        flag("label_volumes"),
-        flag("loss_mask_volumes"),
-    )
+    Raises:
+      FileNotFoundError, ValueError, OSError: as `run`.
+    """
+    policy = new_policy(options, new_network(options))
+    with open_volumes(options) as opened:
+        settings = new_settings(options, augment, opened, policy.patch_size)
+        picture = preview.draw(opened, settings)
+    with files.atomic_path(path) as temporary:
+        picture.save(temporary, "PNG")
 
 
-def _record(*parts: Any) -> dict[str, Any]:
+def _validated(
+    options: checkpoint.ValidationOptions,
+    network: model.ConvStack,
+    then: loop.Checked,
+) -> loop.Checked:
+    """Scores each new checkpoint before `then`."""
+    validator = checkpoint.Validator(options)
+    validator.check_view(network.view)
+
+    def check(
+        folder: pathlib.Path, at: int, shown: summaries.Summaries
+    ) -> None:
+        found = validator.validated(folder, at)
+        record.write(folder, found)
+        shown.add(at, found.scores.scalars())
+        then(folder, at, shown)
+
+    return check
+
+
+def _as_json(*parts: Any) -> dict[str, Any]:
     """Options as JSON has them."""
     merged: dict[str, Any] = {}
     for part in parts:
@@ -184,21 +210,21 @@ def _record(*parts: Any) -> dict[str, Any]:
     return found
 
 
-def _check_folder(root: pathlib.Path, record: dict[str, Any]) -> None:
+def _check_folder(root: pathlib.Path, options: dict[str, Any]) -> None:
     """Refuses the folder of another training; notes this one."""
     described = root / "train.json"
     if not described.exists():
-        files.write_text(described, json.dumps(record, indent=1))
+        files.write_text(described, json.dumps(options, indent=1))
         return
     try:
         found = json.loads(described.read_text())
-        names = (found.keys() | record.keys()) - MAY_CHANGE
+        names = (found.keys() | options.keys()) - MAY_CHANGE
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{described}: damaged ({error}).") from error
     changes = [
-        f"{name}: {found.get(name)}, now {record.get(name)}"
+        f"{name}: {found.get(name)}, now {options.get(name)}"
         for name in sorted(names)
-        if found.get(name) != record.get(name)
+        if found.get(name) != options.get(name)
     ]
     if changes:
         raise FileExistsError(
@@ -224,12 +250,19 @@ def as_line(progress: loop.Progress) -> str:
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(TrainOptions)
+    augment = program.from_flags(augmentation.AugmentOptions)
+    picture = program.from_flags(ShowOptions).show_augmentation
+    if picture:
+        show(options, augment, picture)
+        program.finish(picture)
+        return
     line = Line()
     try:
         summary = run(
             options,
             program.from_flags(step.OptimizerOptions),
-            program.from_flags(augmentation.AugmentOptions),
+            augment,
+            program.from_flags(checkpoint.ValidationOptions),
             tell=lambda progress: line.show(as_line(progress)),
             tell_s=line.interval,
         )
@@ -247,6 +280,8 @@ if __name__ == "__main__":
         TrainOptions,
         step.OptimizerOptions,
         augmentation.AugmentOptions,
+        checkpoint.ValidationOptions,
+        ShowOptions,
     ):
         program.define_flags(part)
     program.start(main)

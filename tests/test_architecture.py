@@ -37,6 +37,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "ffn_tf.skeleton": {"program", "volume"},
     "ffn_tf.evaluation": {"program", "volume", "skeleton"},
+    "ffn_tf.validation": {
+        "program",
+        "volume",
+        "model",
+        "inference",
+        "evaluation",
+        "skeleton",
+    },
     "ffn_tf.jobs": {"program", "volume"},
     "ffn_tf.viewer": {"program", "volume", "skeleton", "evaluation"},
     "ffn_tf.phantom": {"program", "volume", "skeleton"},
@@ -60,6 +68,7 @@ WITHOUT_TENSORFLOW = (
     "ffn_tf.phantom",
     "ffn_tf.sampling.partitions",
     "ffn_tf.skeleton",
+    "ffn_tf.validation.ranking",
     "ffn_tf.volume",
 )
 TENSORFLOW = {"tensorflow", "keras", "jax", "openvino"}

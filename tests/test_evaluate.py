@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -264,6 +265,83 @@ def test_a_missing_volume_is_an_error(files):
         run(files, truth="absent.h5:stack")
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "Expected --segmentation and --truth, .* or --checkpoints"),
+        ({"truth": "t"}, "Expected --segmentation and --truth"),
+        ({"segmentation": "s"}, "Expected --segmentation and --truth"),
+        ({"segmentation": "s", "checkpoints": "c"}, "two things: give one"),
+        ({"image": "i", "checkpoints": "c"}, "give --image and --truth"),
+        ({"bounding_box": "b", "checkpoints": "c"}, "with --image and"),
+        ({"skeletons": "l", "checkpoints": "c"}, "with --image and --truth"),
+        (
+            {"bounding_box": "b", "segmentation": "s", "truth": "t"},
+            "--bounding_box, .* are for --checkpoints",
+        ),
+        (
+            {"checkpoints": "c", "merge_threshold": 3},
+            "--merge_threshold is for --skeletons",
+        ),
+    ],
+)
+def test_options_that_do_not_fit(given, says):
+    with pytest.raises(ValueError, match=says):
+        evaluate.Options(output_dir="out", **given)
+
+
+@pytest.fixture
+def training(tmp_path, brightness):
+    """Checkpoints of a training; the second one sees everything dark."""
+    em = np.full((20, 20, 20), 95, np.uint8)
+    em[3:17, 3:17, 3:17] = 161
+    em += np.random.default_rng(0).integers(0, 8, em.shape).astype(np.uint8)
+    np.save(tmp_path / "em.npy", em)
+    truth = np.ones(em.shape, np.uint8)
+    truth[3:17, 3:17, 3:17] = 2
+    np.save(tmp_path / "bodies.npy", truth)
+    for step, mean in ((50, 128), (60, 250)):
+        folder = tmp_path / f"run/checkpoints/step-{step:08d}"
+        shutil.copytree(brightness(5, 2), folder)
+        described = json.loads((folder / "model.json").read_text())
+        values = {"em": {"mean": mean, "stddev": 33}}
+        described["origin"] = {"normalisation": values}
+        (folder / "model.json").write_text(json.dumps(described))
+    return {
+        "checkpoints": f"{tmp_path}/run",
+        "output_dir": f"{tmp_path}/out",
+        "image": f"{tmp_path}/em.npy",
+        "truth": f"{tmp_path}/bodies.npy",
+    }
+
+
+def test_checkpoints_are_segmented_and_ranked(training, tmp_path):
+    said = []
+    found = evaluate.rank(evaluate.Options(**training), said.append)
+    assert [row.found.step for row in found.rows] == [50, 60]
+    best, other = (row.scores for row in found.rows)
+    assert (best.segments, best.voi) == (1, 0)  # The dark is one body.
+    assert best.coverage == 14**3 / 20**3
+    assert (other.segments, other.coverage) == (0, 0)
+    assert "Best: " in said[0]
+    # Again, without volumes: the scores are kept with the checkpoints.
+    files = {k: v for k, v in training.items() if k not in ("image", "truth")}
+    again = evaluate.rank(evaluate.Options(**files))
+    assert again == found
+    # On another box, they do not count, and stay.
+    box = "size { x: 19 y: 20 z: 20 }"
+    smaller = evaluate.rank(evaluate.Options(**training, bounding_box=box))
+    assert smaller.best.scores.coverage == 14**3 / (20 * 20 * 19)
+    assert evaluate.rank(evaluate.Options(**files)) == found
+
+
+def test_checkpoints_that_nobody_has_scored(training, tmp_path):
+    files = {k: v for k, v in training.items() if k not in ("image", "truth")}
+    with pytest.raises(ValueError, match=r"None of 2 checkpoints .* has been"):
+        evaluate.rank(evaluate.Options(**files))
+    assert not os.path.exists(files["output_dir"])
+
+
 def as_flags(files):
     return [f"--{name}={value}" for name, value in files.items()]
 
@@ -285,6 +363,13 @@ def test_command_line_with_bad_input_is_one_line(files, command):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: absent.npy")
+
+
+def test_command_line_without_anything_to_score(command, tmp_path):
+    done = command("evaluate", f"--output_dir={tmp_path}/out")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: Expected --segmentation and --truth")
 
 
 def test_no_tensorflow_is_imported():

@@ -2,6 +2,7 @@
 
 (1) patches       image, labels and weights around centres
 (2) pipeline      ... as examples, with tf.data; augmentation/ changes them
+    preview         ... and how, as a picture
 (3) moves         how a field of view walks over an example
 (4) step          one step of the optimizer
 (5) metrics       how well examples are filled

@@ -8,13 +8,14 @@
                                         way; JSON in `progress`: steps, examples
                                         taken, random numbers
 
-A folder appears with all its files, or not at all. The newest are kept, and
-every one whose step is a multiple of `keep_every`.
+A folder appears with all its files, or not at all. The newest are kept, every
+one whose step is a multiple of `keep_every`, and the best one, where somebody
+knows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import json
 import os
 import pathlib
@@ -37,17 +38,25 @@ class Checkpoints:
     """Those of one training."""
 
     def __init__(
-        self, train_dir: str | os.PathLike[str], keep: int, keep_every: int
+        self,
+        train_dir: str | os.PathLike[str],
+        keep: int,
+        keep_every: int,
+        best: Callable[[Sequence[pathlib.Path]], pathlib.Path | None] = (
+            lambda folders: None
+        ),
     ) -> None:
         """
         Args:
           train_dir: of the training.
           keep: how many of the newest are kept; 0 keeps all.
           keep_every: steps between those that are kept for good; 0: none.
+          best: which of some folders is the best, if that is known.
         """
         self._root = pathlib.Path(train_dir) / "checkpoints"
         self._keep = keep
         self._keep_every = keep_every
+        self._best = best
 
     def all(self) -> list[tuple[int, pathlib.Path]]:
         """(step, folder) of each, the oldest first."""
@@ -112,8 +121,10 @@ class Checkpoints:
 
     def _remove_old(self) -> None:
         found = self.all()
+        best = self._best([path for _, path in found]) if self._keep else None
         for number, path in found[: -self._keep] if self._keep else []:
-            if not (self._keep_every and number % self._keep_every == 0):
+            is_kept = self._keep_every and number % self._keep_every == 0
+            if not is_kept and path != best:
                 shutil.rmtree(path, ignore_errors=True)
         for path in self._root.glob(".tmp-*"):  # Of killed processes.
             shutil.rmtree(path, ignore_errors=True)

@@ -169,6 +169,7 @@ class Training:
                     self._summarise(summed, tracker)
                 if clock.is_due("checkpoint"):
                     self._save(examples, checked)
+                    clock.begin("checkpoint")  # `checked` may take long.
             if self._is_ahead():
                 self._summarise(summed, tracker)
                 self._save(examples, checked)
@@ -251,6 +252,9 @@ class _Clock:
             "checkpoint": schedule.checkpoint_s,
         }
         self._last = dict.fromkeys(self._every, time.monotonic())
+
+    def begin(self, what: str) -> None:
+        self._last[what] = time.monotonic()
 
     def is_due(self, what: str) -> bool:
         now = time.monotonic()

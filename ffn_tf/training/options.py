@@ -11,10 +11,12 @@ import json
 from typing import Any
 
 import keras
+import numpy as np
 
 from ffn_tf import model, program
 from ffn_tf.model import fov
-from ffn_tf.training import moves, step
+from ffn_tf.training import augmentation, moves, patches, pipeline, step
+from ffn_tf.volume.box import Triple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +175,69 @@ def new_network(options: TrainOptions) -> model.ConvStack:
     network.build()
     network.set_weights(first.get_weights())
     return network
+
+
+def new_policy(options: TrainOptions, network: model.ConvStack) -> moves.Policy:
+    """How examples are walked over."""
+    return moves.Policy.drawn(
+        network.view,
+        options.fov_policy,  # type: ignore[arg-type]
+        options.fov_moves,
+        np.random.default_rng(options.seed),
+        threshold=options.threshold,
+        seed_pad=options.seed_pad,
+        shuffled=options.shuffle_moves,
+    )
+
+
+def open_volumes(options: TrainOptions) -> patches.Patches:
+    """The volumes of a training, to be closed.
+
+    Raises:
+      ValueError: names or volumes that do not fit each other.
+      OSError: a volume cannot be read.
+    """
+
+    def flag(name: str) -> dict[str, str]:
+        return program.named(getattr(options, name), name, "ADDRESS")
+
+    return patches.Patches(
+        flag("data_volumes"),
+        flag("label_volumes"),
+        flag("loss_mask_volumes"),
+    )
+
+
+def new_settings(
+    options: TrainOptions,
+    augment: augmentation.AugmentOptions,
+    opened: patches.Patches,
+    size: Triple,
+) -> pipeline.Settings:
+    """Which examples are made, of `size` zyx.
+
+    Raises:
+      FileNotFoundError: no such coordinates.
+      ValueError: normalisations that do not fit the volumes.
+    """
+    return pipeline.Settings(
+        pipeline.coordinate_files(options.train_coords),
+        size,
+        augment,
+        pipeline.normalisations(
+            opened,
+            options.image_mean,
+            options.image_stddev,
+            program.named(
+                options.image_offset_scale_map,
+                "image_offset_scale_map",
+                "OFFSET:SCALE",
+            ),
+        ),
+        seed=options.seed,
+        batch=max(16, options.batch_size),
+        shuffle=options.shuffle_buffer,
+    )
 
 
 def _model_args(text: str) -> dict[str, Any]:
