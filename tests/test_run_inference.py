@@ -240,7 +240,8 @@ def test_flags_take_precedence_over_the_training(asked, trained, capsys):
     both = ("--image_mean=1", "--image_stddev=2")
     request, _ = asked("--image=em.h5:raw", network, *both)
     assert (request.image_mean, request.image_stddev) == (1, 2)
-    assert capsys.readouterr().err.count("\n") == 1  # Of the first alone.
+    (said,) = capsys.readouterr().err.splitlines()  # Of the first alone.
+    assert said.endswith("--image_mean=100.5 --image_stddev=33")
 
 
 def test_a_request_takes_precedence_over_the_training(
