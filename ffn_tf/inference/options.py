@@ -104,4 +104,5 @@ class InferenceOptions:
             distance,
         )
         size = self.min_segment_size
-        check(size >= 0, "min_segment_size", "0 or more voxels", size)
+        expected = "0 to 2147483647 voxels"
+        check(0 <= size < 2**31, "min_segment_size", expected, size)

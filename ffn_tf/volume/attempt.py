@@ -34,14 +34,14 @@ def look(output: str, made_by: dict[str, Any]) -> State:
       ValueError: no volume can be made there.
       OSError: the place cannot be asked.
     """
+    unfinished = staging.Unfinished(output)
+    if unfinished.final.place.scheme in ("http", "https"):
+        raise ValueError(f"{output}: web servers are only read.")
     there: FileExistsError | None = None
     try:
         store.refuse_existing(output)
     except FileExistsError as error:
         there = error
-    unfinished = staging.Unfinished(output)
-    if unfinished.final.place.scheme in ("http", "https"):
-        raise ValueError(f"{output}: web servers are only read.")
     made = _made_by(output) if there else None
     if made is not None:
         differs = _differences(made, made_by)

@@ -71,7 +71,8 @@ class ChunkedSource:
         return self.read_many([box])[0]
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
-        pending = [self._part(box).read() for box in boxes]
+        view = self.view
+        pending = [view[box.slices].read() for box in boxes]
         deadline = failures.Deadline(self._deadline_s)
         outcomes = failures.settled(self._where, boxes, pending, deadline)
         if self._zeros:

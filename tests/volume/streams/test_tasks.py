@@ -99,7 +99,7 @@ def test_the_order_of_the_items_or_of_the_results():
     assert played(main(ordered=False)) == [1, 2, 3, 0]
 
 
-@hypothesis.settings(max_examples=30, deadline=None)
+@hypothesis.settings(max_examples=10, deadline=None)
 @hypothesis.given(
     count=st.integers(0, 12),
     limit=st.integers(1, 5),
