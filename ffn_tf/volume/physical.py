@@ -9,15 +9,19 @@ Three ways are read, and written where the format allows:
                scales, each with a `scale` and a `translation`
 
 An origin is a whole number of voxels. Downsampled scales put theirs on
-fractions (the middle of a coarse voxel); those are rounded down.
+fractions (the middle of a coarse voxel); those are rounded down. A translation
+is in the units of its scale, so it needs none to be told in voxels; an offset
+in nanometres needs a voxel size, and is said to be lost without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import functools
 import math
 from typing import Any
 
+from ffn_tf import program
 from ffn_tf.volume.box import Triple, triple
 from ffn_tf.volume.source import Nanometres, VolumeInfo
 
@@ -75,20 +79,34 @@ def offset_nm(info: VolumeInfo) -> list[float]:
 
 
 def from_attributes(
-    attributes: Mapping[str, Any],
+    attributes: Mapping[str, Any], where: str = "a volume"
 ) -> tuple[Nanometres | None, Triple]:
-    """Voxel size (None if not given) and first voxel, zyx."""
+    """Voxel size (None if not given) and first voxel, zyx.
+
+    `where` is for the warning of an offset that is lost.
+    """
     micrometres = _lengths(attributes, "element_size_um")
     size = (
         _lengths(attributes, "resolution")
         or _lengths(attributes, "voxel_size")
         or (micrometres and [v * 1e3 for v in micrometres])
     )
+    offset = _lengths(attributes, "offset") or [0.0, 0.0, 0.0]
     if not size or min(size) <= 0:
+        if any(offset):
+            _warn_of_offset(where)
         return None, (0, 0, 0)
     z, y, x = size
-    offset = _lengths(attributes, "offset") or [0.0, 0.0, 0.0]
     return (z, y, x), start_voxel(offset, (z, y, x))
+
+
+@functools.cache  # Once for each volume, however often it is opened.
+def _warn_of_offset(where: str) -> None:
+    program.warn(
+        f"{where}: has an `offset`, in nanometres, but no positive "
+        f"`resolution` that turns it into voxels; the volume counts as "
+        f"beginning at voxel (0, 0, 0). Correct the attributes (nm, z y x)."
+    )
 
 
 def _lengths(attributes: Mapping[str, Any], name: str) -> list[float] | None:
@@ -147,14 +165,34 @@ def _middle_nm(info: VolumeInfo, finest: VolumeInfo) -> list[float]:
     ]
 
 
-def count_multiscales(attributes: Mapping[str, Any]) -> int:
-    """How many scales there are.
+def paths_of_multiscales(attributes: Mapping[str, Any]) -> list[str]:
+    """Paths of the scales' arrays.
 
     Raises:
       KeyError, TypeError: not OME-NGFF.
     """
-    multiscale = attributes.get("ome", attributes)["multiscales"][0]
-    return len(multiscale["datasets"])
+    return [
+        one["path"].strip("/") for one in _multiscale(attributes)["datasets"]
+    ]
+
+
+def axes_of_multiscales(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the arrays' axes, in their order; empty if not told."""
+    return tuple(axis["name"] for axis in _axes(_multiscale(attributes)))
+
+
+def _multiscale(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = attributes.get("ome", attributes)["multiscales"][0]
+    return found
+
+
+def _axes(multiscale: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each with its name, in small letters."""
+    axes = [
+        axis if isinstance(axis, dict) else {"name": axis}
+        for axis in multiscale.get("axes", ())
+    ]
+    return [axis | {"name": axis["name"].lower()} for axis in axes]
 
 
 def from_multiscales(
@@ -163,19 +201,20 @@ def from_multiscales(
     """Path of a scale's array, its voxel size and first voxel, zyx.
 
     Raises:
-      ValueError: no such scale; KeyError, TypeError: not OME-NGFF.
+      ValueError: no such scale, or numbers that do not fit the axes;
+        KeyError, TypeError: not OME-NGFF.
     """
-    multiscale = attributes.get("ome", attributes)["multiscales"][0]
+    multiscale = _multiscale(attributes)
     datasets = multiscale["datasets"]
     if not 0 <= mip < len(datasets):
         raise ValueError(
             f"scale {mip} does not exist; there are {len(datasets)}, "
             f"counted from 0"
         )
-    axes = [
-        axis if isinstance(axis, dict) else {"name": axis}
-        for axis in multiscale.get("axes", list("tczyx"))
-    ]
+    path = datasets[mip]["path"]
+    axes = _axes(multiscale)
+    if not axes:  # Before 0.3 there were no axes, and no sizes.
+        return path, None, (0, 0, 0)
     units = {axis["name"]: axis.get("unit") for axis in axes}
     scale = dict.fromkeys(units, 1.0)
     offset = dict.fromkeys(units, 0.0)
@@ -183,18 +222,27 @@ def from_multiscales(
         *datasets[mip].get("coordinateTransformations", []),
         *multiscale.get("coordinateTransformations", []),
     ]:
-        for axis, value in zip(units, step.get(step["type"], ())):
+        values = step.get(step["type"], ())
+        if step["type"] != "identity" and len(values) != len(axes):
+            raise ValueError(
+                f"OME-NGFF: expected a scale or translation of {len(axes)} "
+                f"numbers, one for each of the axes {', '.join(units)}, found "
+                f"{step}."
+            )
+        for axis, value in zip(units, values):
             if step["type"] == "scale":
                 scale[axis] *= value
                 offset[axis] *= value
             elif step["type"] == "translation":
                 offset[axis] += value
+    edges = (scale["z"], scale["y"], scale["x"])
+    if min(edges) <= 0:
+        raise ValueError(
+            f"OME-NGFF: expected scales above 0, found {edges} (z, y, x)."
+        )
+    start = start_voxel([offset[axis] for axis in "zyx"], edges)
     sizes = [nanometres(scale[axis], units[axis]) for axis in "zyx"]
     if not all(sizes):
-        return datasets[mip]["path"], None, (0, 0, 0)
+        return path, None, start
     z, y, x = (float(size) for size in sizes if size)
-    start = start_voxel(
-        [offset[axis] for axis in "zyx"],
-        (scale["z"], scale["y"], scale["x"]),
-    )
-    return datasets[mip]["path"], (z, y, x), start
+    return path, (z, y, x), start

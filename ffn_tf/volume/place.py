@@ -92,6 +92,14 @@ class Place:
     def is_remote(self) -> bool:
         return bool(self.scheme)
 
+    @property
+    def parent(self) -> tuple[str, str] | None:
+        """URL of the folder that it is in, and its name there."""
+        url = self.url if self.is_remote else os.path.abspath(self.url)
+        above, _, name = url.rstrip("/").rpartition("/")
+        is_top = not above or above.endswith(":/")
+        return None if is_top else (above, name)
+
     def kvstore(self, *parts: str) -> dict[str, Any]:
         """The folder, or one in it, as TensorStore names it."""
         inside = [part for part in parts if part]

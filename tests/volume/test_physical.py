@@ -102,3 +102,23 @@ def test_an_origin_survives_its_length_in_nanometres(start, size, version):
     assert physical.start_voxel(offset, size) == start
     written = physical.to_multiscales([info], version)
     assert physical.from_multiscales(written, 0) == ("0", size, start)
+
+
+def test_multiscales_before_axes_had_names():
+    """OME-NGFF 0.1: no axes, and no sizes to go with them."""
+    attributes = {"multiscales": [{"datasets": [{"path": "0/"}]}]}
+    assert physical.from_multiscales(attributes, 0) == ("0/", None, (0, 0, 0))
+    assert physical.paths_of_multiscales(attributes) == ["0"]
+    assert physical.axes_of_multiscales(attributes) == ()
+
+
+@pytest.mark.parametrize(
+    "values", [{"offset": [1, 2, 3]}, {"resolution": 0, "offset": [1, 2, 3]}]
+)
+def test_an_offset_without_a_voxel_size_is_said_to_be_lost(values, capsys):
+    where = f"volume with {values}"
+    for _ in range(2):
+        assert physical.from_attributes(values, where) == (None, (0, 0, 0))
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: {where}: has an `offset`")
+    assert said.count("warning") == 1

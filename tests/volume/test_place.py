@@ -99,3 +99,25 @@ def test_a_server_that_does_not_answer(impatient, monkeypatch, is_silent):
         url = f"http://{host}:{port}/em"
         with pytest.raises(OSError, match="is it the right address"):
             volume.open(f"precomputed://{url}")
+
+
+@pytest.mark.parametrize(
+    "url, above",
+    [
+        ("/a/em.zarr/0/", ("/a/em.zarr", "0")),
+        ("/em", None),
+        ("gs://bucket/em.zarr/0", ("gs://bucket/em.zarr", "0")),
+        ("gs://bucket/0", ("gs://bucket", "0")),
+        ("gs://bucket", None),
+        ("http://host:80/a/0/", ("http://host:80/a", "0")),
+        ("http://host:80/", None),
+    ],
+)
+def test_the_folder_that_a_place_is_in(url, above):
+    assert place.Place(url).parent == above
+
+
+def test_the_folder_that_a_relative_path_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert place.Place("0").parent == (str(tmp_path), "0")
+    assert place.Place("a/../b").parent == (str(tmp_path), "b")

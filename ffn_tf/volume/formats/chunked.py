@@ -5,7 +5,8 @@ Each is opened as a view [z, y, x] of the whole store:
     precomputed, n5   count axes x, y, z(, channel): the view is transposed,
                       which also reads large boxes nearly three times faster
     zarr 2 and 3      [z, y, x], [c, z, y, x] or [t, c, z, y, x] with one t;
-                      axes labelled x, y, z go by their labels
+                      axes that the array or its OME-NGFF group calls x, y, z
+                      go by these names
 
 What TensorStore does by itself, and we do not let it:
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import os
 from typing import Any
+import urllib.parse
 
 import numpy as np
 import tensorstore as ts
@@ -36,6 +38,7 @@ from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, Nanometres, VolumeInfo
 _DRIVERS = {"precomputed": "neuroglancer_precomputed"}
 _CHUNK_DRIVERS = {"neuroglancer_precomputed", "zarr", "zarr3", "n5"}
 NGFF_VERSIONS = {"zarr": "0.4", "zarr3": "0.5"}
+_SPACE = ("z", "y", "x")
 
 
 context = place_lib.context
@@ -140,9 +143,13 @@ def _open_spec(
 
 
 def _from_url(url: str) -> dict[str, Any]:
-    """The spec that a URL of TensorStore's stands for."""
+    """The spec that a URL of TensorStore's, or PATH|..., stands for."""
+    place, bar, kinds = url.partition("|")
+    if "://" not in place:
+        slash = "/" if place.endswith("/") else ""
+        place = "file://" + urllib.parse.quote(os.path.abspath(place)) + slash
     try:
-        return ts.Spec(url).to_json()
+        return ts.Spec(place + bar + kinds).to_json()
     except ValueError as error:
         raise ValueError(
             f"{url}: not a TensorStore URL: {short(error)}"
@@ -186,7 +193,7 @@ def open_chunked(address: Address, writable: bool) -> ChunkedSource:
 def _source(
     address: Address, store: ts.TensorStore, metadata: metadata_lib.Metadata
 ) -> ChunkedSource:
-    view = _as_zyx(store, address)
+    view = _as_zyx(store, address, metadata.axes)
     ours = metadata.values.get("ffn_tf", {})
     kind = ours.get("kind", metadata.values.get("type"))
     size, start = _physical(address, view, metadata)
@@ -221,10 +228,11 @@ def _physical(
     address: Address, view: ts.TensorStore, metadata: metadata_lib.Metadata
 ) -> tuple[Any, Any]:
     """Voxel size and first voxel; None where the store itself knows."""
-    if metadata.of_group is not None:
-        return metadata.of_group
     values = metadata.values
     size = physical.from_units(view.dimension_units)
+    if metadata.of_group is not None:
+        stored, start = metadata.of_group
+        return stored or size, start
     if address.format == "precomputed":
         return size, None
     if address.format == "n5":
@@ -236,19 +244,40 @@ def _physical(
         }
         if size:
             known["resolution"] = size
-        return physical.from_attributes(known)
-    stored, start = physical.from_attributes(values)
+        return physical.from_attributes(known, address.text)
+    stored, start = physical.from_attributes(values, address.text)
     return (stored, start) if stored else (size, None)
 
 
-def _as_zyx(store: ts.TensorStore, address: Address) -> ts.TensorStore:
-    """The view [z, y, x] of a store of any rank and axis order."""
+def _names(
+    store: ts.TensorStore, address: Address, of_group: Sequence[str]
+) -> Sequence[str]:
+    """What the axes are called, by the array or by its group."""
     labels = [label.lower() for label in store.domain.labels]
-    if {"x", "y", "z"} <= set(labels):
-        rest = [
-            i for i in range(store.rank) if labels[i] not in ("x", "y", "z")
-        ]
-        order = rest + [labels.index(axis) for axis in "zyx"]
+    if not of_group:
+        return labels
+    if len(of_group) != store.rank or any(
+        label in _SPACE and label != axis
+        for label, axis in zip(labels, of_group)
+    ):
+        raise ValueError(
+            f"{address.text}: the group says axes {', '.join(of_group)}, but "
+            f"its array has {store.rank}, named {labels}; correct whichever "
+            f"is wrong (OME-NGFF `axes` of the group, zarr 3's "
+            f"`dimension_names` of the array)."
+        )
+    return of_group
+
+
+def _as_zyx(
+    store: ts.TensorStore, address: Address, of_group: Sequence[str]
+) -> ts.TensorStore:
+    """The view [z, y, x] of a store of any rank and axis order."""
+    labels = _names(store, address, of_group)
+    if set(_SPACE) <= set(labels):
+        rest = [i for i in range(store.rank) if labels[i] not in _SPACE]
+        rest.sort(key=lambda i: labels[i] != "t")  # Of which there is one.
+        order = rest + [labels.index(axis) for axis in _SPACE]
         store = store[ts.d[order].transpose[:]]
     elif address.format == "n5":
         store = store.T

@@ -5,7 +5,8 @@
     zarr 3        `zarr.json`
     n5            `attributes.json`
 
-A group of zarr or n5 arrays is a volume if it lists its scales (OME-NGFF).
+A group of zarr or n5 arrays is a volume if it lists its scales (OME-NGFF). One
+of its zarr arrays, named alone, is the volume that it is by way of the group.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ffn_tf import program
 from ffn_tf.volume import physical
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Triple
@@ -32,6 +34,7 @@ class Metadata:
       mip: which scale it is.
       scales_nm: voxel size of each scale, zyx; empty for a single array.
       of_group: voxel size and first voxel, zyx, where a group tells them.
+      axes: names of the array's axes, where a group tells them.
     """
 
     values: dict[str, Any]
@@ -39,6 +42,7 @@ class Metadata:
     mip: int = 0
     scales_nm: tuple[Nanometres, ...] = ()
     of_group: tuple[Nanometres | None, Triple] | None = None
+    axes: tuple[str, ...] = ()
 
 
 def read(address: Address) -> Metadata:
@@ -58,7 +62,7 @@ def read(address: Address) -> Metadata:
                 f"{address.text}: a single array, which has no scale "
                 f"{address.mip}."
             )
-        return Metadata(values)
+        return _by_way_of_group(address, values) or Metadata(values)
     try:
         return _group(address, values)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -117,13 +121,50 @@ def _zarr_or_n5(address: Address) -> tuple[dict[str, Any], bool]:
     return attributes, is_array
 
 
+def _by_way_of_group(
+    address: Address, values: dict[str, Any]
+) -> Metadata | None:
+    """Of an array that the group around it lists as a scale; else None."""
+    above = address.place.parent
+    if above is None or address.format == "n5":
+        return None
+    folder, name = above
+    group = dataclasses.replace(address, path=folder, resolution_nm=None)
+    try:
+        of_group, _ = _zarr_or_n5(group)
+        paths = physical.paths_of_multiscales(of_group)
+        if name not in paths:
+            return None
+        group = dataclasses.replace(group, mip=paths.index(name))
+        found = _group(group, of_group)
+    except (FileNotFoundError, KeyError, TypeError, IndexError, AttributeError):
+        return None  # No group, or none of OME-NGFF.
+    except OSError as error:
+        program.warn(
+            f"{address.text}: whether the folder around it knows its offset "
+            f"and voxel size cannot be seen, so they are the array's own: "
+            f"{error}"
+        )
+        return None
+    knows_size = found.of_group is not None and found.of_group[0] is not None
+    if not knows_size and physical.from_attributes(values, address.text)[0]:
+        return None
+    return dataclasses.replace(
+        found, values=of_group | values, array_path="", mip=0, scales_nm=()
+    )
+
+
 def _group(address: Address, values: dict[str, Any]) -> Metadata:
-    count = physical.count_multiscales(values)
+    count = len(physical.paths_of_multiscales(values))
     scales = [physical.from_multiscales(values, mip) for mip in range(count)]
     sizes = tuple(size or UNKNOWN_VOXEL_SIZE for _, size, _ in scales)
     mip = chosen_scale(address, sizes)
     path, size, start = scales[mip]
-    return Metadata(values, path, mip, sizes, (size, start))
+    # n5 counts its axes from x, whatever a group says.
+    axes = (
+        () if address.format == "n5" else physical.axes_of_multiscales(values)
+    )
+    return Metadata(values, path, mip, sizes, (size, start), axes)
 
 
 def chosen_scale(address: Address, sizes_nm: Sequence[Any]) -> int:

@@ -316,6 +316,22 @@ def test_tensorstore_spec(tmp_path):
         volume.open('{"driver": "no such driver"}')
 
 
+def test_tensorstore_url_of_a_path(tmp_path, monkeypatch):
+    """As docs/formats.md has it: PLACE/|zarr3: with a path, or a URL."""
+    make(tmp_path / "e m", "zarr3", VOXELS)
+    monkeypatch.chdir(tmp_path)
+    for place in (
+        "e m/",
+        "e m",
+        f"{tmp_path}/e m/",
+        f"file://{tmp_path}/e%20m",
+    ):
+        with volume.open(f"{place}|zarr3:") as found:
+            np.testing.assert_array_equal(found.read(), VOXELS)
+    with pytest.raises(FileNotFoundError, match=r"nothing/\|zarr3:: cannot be"):
+        volume.open("nothing/|zarr3:")
+
+
 CREATED = {
     "precomputed": "1_1_1/0-4_0-4_0-4",
     "zarr": "0/0/0/0",
