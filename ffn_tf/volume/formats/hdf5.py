@@ -105,8 +105,19 @@ def _not_written(where: str, error: Exception) -> OSError:
 
 
 def _ours(dataset: h5py.Dataset) -> dict[str, Any]:
-    text = dataset.attrs.get("ffn_tf")
-    return json.loads(text) if isinstance(text, str) else {}
+    text = dataset.attrs.get("ffn_tf", "{}")
+    try:
+        found = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise OSError(
+            f"{dataset.file.filename}:{dataset.name.lstrip('/')}: its "
+            f"attribute ffn_tf is no JSON object: {text[:60]!r}. What made "
+            f"the volume is lost, its voxels are not: delete the attribute "
+            f'with h5py (del file["{dataset.name}"].attrs["ffn_tf"]).'
+        )
+    return found
 
 
 def _open_file(address: Address, mode: str) -> h5py.File:
@@ -154,7 +165,7 @@ def _source(file: h5py.File, address: Address) -> Hdf5Source:
         )
     _refuse_without_sources(dataset, address)
     shape = arrays.zyx_shape(dataset.shape, address.channel, address.text)
-    size, start = physical.from_attributes(dataset.attrs)
+    size, start = physical.from_attributes(dataset.attrs, address.text)
     info = VolumeInfo(
         domain=Box.from_size(start, shape),
         dtype=dataset.dtype,

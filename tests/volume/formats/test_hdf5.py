@@ -46,6 +46,29 @@ def test_datasets(path):
         np.testing.assert_array_equal(found.read(), VOXELS)
 
 
+@pytest.mark.parametrize("text", ["{not", "[1]", "3", "[" * 10**5])
+def test_nonsense_in_our_attribute(text, path):
+    with h5py.File(path, "r+") as file:
+        file["raw"].attrs["ffn_tf"] = text[:60_000]
+    with pytest.raises(OSError) as caught:
+        volume.open(f"{path}:raw")
+    said = str(caught.value)
+    assert said.startswith(f"{path}:raw: its attribute ffn_tf is no JSON obj")
+    assert 'del file["/raw"].attrs["ffn_tf"]' in said
+    assert len(said) < 500
+
+
+def test_an_offset_that_cannot_be_told_in_voxels(path, capsys):
+    with h5py.File(path, "r+") as file:
+        file["raw"].attrs["offset"] = (80.0, 8.0, 40.0)
+        file["volumes/big"].attrs["offset"] = (0.0, 0.0, 0.0)
+    for name in ("raw", "raw", "volumes/big", "volumes/labels"):
+        volume.open(f"{path}:{name}").close()
+    said = capsys.readouterr().err
+    assert said.count("warning") == 1
+    assert f"{path}:raw: has an `offset`, in nanometres, but no" in said
+
+
 def test_channels(path):
     with volume.open(f"{path}:channels") as found:
         assert found.info.chunk_zyx == (2, 3, 4)
