@@ -1,13 +1,14 @@
 """Volumes that are image stacks: a folder of slices, or a multi-page TIFF.
 
-    slices/                one PNG or TIFF file per section, in natural order
-        em_9.png           (9 before 10); other files are not looked at
-        em_10.png
+    slices/                one PNG or TIFF file per section, in the order of
+        em_9.png           their numbers (section_names.py); other files are
+        em_10.png          not looked at
     em.tif                 one page per section
 
 Read-only. Every section has the same size and dtype, one grey value (or id)
 per pixel; the headers of all of them are checked when the stack is opened, and
-the checksums of a PNG file when it is read.
+the checksums of a PNG file when it is read. A TIFF in which 0 is white is
+refused, because viewers show its negative; masks of one bit are as stored.
 A section is decoded whole, so read slabs of whole sections where you can.
 """
 
@@ -17,7 +18,6 @@ from collections.abc import Sequence
 from concurrent import futures
 import os
 import pathlib
-import re
 import struct
 import threading
 from typing import Any, Protocol
@@ -27,9 +27,9 @@ import numpy as np
 from PIL import Image
 import tifffile
 
-from ffn_tf.volume import address as address_lib
 from ffn_tf.volume.address import Address
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.formats import section_names
 from ffn_tf.volume.source import VolumeInfo
 
 # Sections of EM are larger than what Pillow takes for an attack.
@@ -130,20 +130,6 @@ def open_stack(address: Address) -> StackSource:
     return StackSource(_Tiff(path))
 
 
-def slice_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The slices in a folder, in natural order."""
-    found = [
-        path for path in folder.iterdir() if address_lib.is_slice(path.name)
-    ]
-    return sorted(found, key=_natural)
-
-
-def _natural(path: pathlib.Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.findall(r"\d+|\D+", path.name)
-    order = [(int(p), "") if p.isdecimal() else (-1, p) for p in parts]
-    return order, path.name
-
-
 class Folder:
     """One file per section.
 
@@ -153,12 +139,7 @@ class Folder:
     """
 
     def __init__(self, address: Address) -> None:
-        self._paths = slice_files(pathlib.Path(address.path))
-        if len({p.suffix.lower()[:4] for p in self._paths}) > 1:
-            raise ValueError(
-                f"{address.text}: holds both PNG and TIFF files, so it is "
-                f"unclear which are the sections; leave one kind in it."
-            )
+        self._paths = section_names.in_order(pathlib.Path(address.path))
         first = self._paths[0]
         size, dtype = header(first)
         for path in self._paths[1:]:
@@ -327,6 +308,15 @@ def _checked(
         raise _not_grey(path, f"axes {series.axes}, shape {series.shape}")
     if series.keyframe.photometric == tifffile.PHOTOMETRIC.PALETTE:
         raise _not_grey(path, "palette")
+    # Of one bit it is how tifffile writes masks.
+    is_negative = series.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    if is_negative and series.dtype != bool:
+        raise ValueError(
+            f"{path}: a TIFF in which 0 is white (MINISWHITE), so viewers show "
+            f"the negative of its numbers. Write what they show to a new file: "
+            f'tifffile.imwrite("NEW.tif", ~tifffile.imread("{path.name}"), '
+            f'photometric="minisblack"); labels without the ~.'
+        )
     shape = (1,) * (3 - series.ndim) + series.shape
     if len(shape) != 3:
         raise ValueError(

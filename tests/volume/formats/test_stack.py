@@ -47,6 +47,63 @@ def test_a_folder_of_slices(folder):
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("em_998", "em_999", "em_1000"),
+        ("a2_z007_v1", "a2_z008_v1", "a2_z009_v1"),
+        ("w1_s9", "w1_s11", "w2_s1"),
+        ("thumbnail",),
+    ],
+    ids=str,
+)
+def test_the_number_that_counts(names, tmp_path):
+    """It may begin anywhere; of several that vary, none is known to count."""
+    for z, name in enumerate(names):
+        save(tmp_path / f"{name}.tif", VOXELS[z])
+    with volume.open(str(tmp_path)) as stack:
+        np.testing.assert_array_equal(stack.read(), VOXELS[: len(names)])
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        (("em_0", "em_1", "em_3", "em_7", "em_8"), "without 2, 4 to 6[.] All"),
+        (("em_002", "em_004"), "from 2 to 4 without 3"),
+        (("em_1", "em_01", "em_2"), r"em_1\.png: the same number as em_01"),
+        (("em_0", "em_1", "thumbnail"), r"thumbnail\.png: 1 of 3 names differ"),
+        (("em_0", "em_1", "mask_1"), r"mask_1\.png: .* from em_0\.png in more"),
+        (("a", "b"), r"name sections alike: em_001\.png"),
+    ],
+    ids=str,
+)
+def test_sections_that_would_be_in_a_wrong_place(names, message, tmp_path):
+    for z, name in enumerate(names):
+        save(tmp_path / f"{name}.png", VOXELS[z])
+    with pytest.raises(ValueError, match=message):
+        volume.open(str(tmp_path))
+
+
+def test_a_long_list_of_missing_sections_is_short(tmp_path):
+    for z in range(12):
+        save(tmp_path / f"em_{z * 10**9}.png", VOXELS[z])
+    with pytest.raises(ValueError, match="sections are missing") as caught:
+        volume.open(str(tmp_path))
+    assert len(str(caught.value)) < 500
+    assert "4000000001 to 4999999999, ..." in str(caught.value)
+
+
+def test_a_tiff_that_viewers_show_as_its_negative(tmp_path):
+    path = tmp_path / "em.tif"
+    tifffile.imwrite(path, VOXELS, photometric="miniswhite")
+    with pytest.raises(ValueError, match=r"em\.tif: .*0 is white.*~tifffile"):
+        volume.open(str(path))
+    mask = VOXELS % 3 == 0
+    tifffile.imwrite(path, mask, photometric="miniswhite")
+    with volume.open(str(path)) as stack:
+        np.testing.assert_array_equal(stack.read(), mask)
+
+
+@pytest.mark.parametrize(
     "dtype", [bool, np.uint8, np.uint16, np.int32, np.float32]
 )
 def test_png_and_tiff_dtypes(dtype, tmp_path):
