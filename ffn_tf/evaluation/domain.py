@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ffn_tf import volume
+from ffn_tf import program, volume
 from ffn_tf.volume import source
 
 
@@ -31,7 +31,8 @@ def shared_voxel_size(
 ) -> tuple[float, float, float]:
     """The voxel size (nm, zyx) of all volumes that know theirs.
 
-    (1, 1, 1), the unknown size, if none does.
+    (1, 1, 1), the unknown size, if none does. Where only some do, it is said
+    that the others are taken to be like them.
 
     Raises:
       ValueError: two of them differ.
@@ -47,4 +48,13 @@ def shared_voxel_size(
                 f"{one.voxel_size_nm} nm at {one.address}. Name the scale of "
                 f"the one that fits the other (?mip=N)."
             )
-    return known[0].voxel_size_nm if known else source.UNKNOWN_VOXEL_SIZE
+    if not known:
+        return source.UNKNOWN_VOXEL_SIZE
+    unknown = [one.address for one in volumes if one not in known]
+    if unknown:
+        program.warn(
+            f"Of {', '.join(unknown)} the voxel size is not known; it is taken "
+            f"to be that of {known[0].address}, {known[0].voxel_size_nm} nm "
+            f"(zyx). If it is of another scale, the scores mean nothing."
+        )
+    return known[0].voxel_size_nm

@@ -3,7 +3,8 @@
 report.json has these keys; every length is in voxels unless it says nm:
 
     made_by      program, code_version, options
-    inputs       truth, segmentation and image: address, start and size (zyx)
+    inputs       truth, segmentation and image: address, start and size (zyx),
+                 and the voxel_size_nm_zyx that it knows itself (or null)
     compared     start_zyx, size_zyx, voxel_size_nm_zyx of what was compared,
                  (null where unknown), and left_out: voxels of either volume
                  outside it
@@ -56,10 +57,11 @@ class Input:
 
     address: str
     domain: volume.Box
+    voxel_size_nm: source.Nanometres = source.UNKNOWN_VOXEL_SIZE
 
     @classmethod
     def of(cls, opened: volume.Volume) -> Input:
-        return cls(opened.address, opened.domain)
+        return cls(opened.address, opened.domain, opened.voxel_size_nm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +124,6 @@ def as_json(
     for key in ("voi_split", "voi_merge", "adapted_rand_error"):
         headline[key] = getattr(both, key, None)
     found = dataclasses.asdict(comparison)
-    size_nm = context.voxel_size_nm
     written: dict[str, Any] = {
         "made_by": context.made_by,
         "inputs": {
@@ -130,15 +131,14 @@ def as_json(
                 "address": one.address,
                 "start_zyx": one.domain.start,
                 "size_zyx": one.domain.size,
+                "voxel_size_nm_zyx": _if_known(one.voxel_size_nm),
             }
             for role, one in context.inputs.items()
         },
         "compared": {
             "start_zyx": context.box.start,
             "size_zyx": context.box.size,
-            "voxel_size_nm_zyx": (
-                None if size_nm == source.UNKNOWN_VOXEL_SIZE else size_nm
-            ),
+            "voxel_size_nm_zyx": _if_known(context.voxel_size_nm),
             "left_out": context.left_out,
         },
         "headline": headline,
@@ -155,6 +155,10 @@ def as_json(
         headline.update(skeleton_report.headline(skeletons))
         written["skeletons"] = skeleton_report.as_json(skeletons)
     return written
+
+
+def _if_known(size_nm: source.Nanometres) -> source.Nanometres | None:
+    return None if size_nm == source.UNKNOWN_VOXEL_SIZE else size_nm
 
 
 def as_text(

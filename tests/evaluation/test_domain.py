@@ -27,11 +27,17 @@ def test_volumes_that_only_touch_share_nothing():
         )
 
 
-def test_voxel_size_is_that_of_the_volume_that_knows_it():
+def test_voxel_size_is_that_of_the_volume_that_knows_it(capsys):
     unknown, known = labels((1, 1, 1)), labels((1, 1, 1), (0, 0, 0), (40, 4, 4))
-    assert evaluation.shared_voxel_size([unknown, known]) == (40, 4, 4)
-    assert evaluation.shared_voxel_size([known, unknown]) == (40, 4, 4)
     assert evaluation.shared_voxel_size([unknown, unknown]) == (1, 1, 1)
+    assert evaluation.shared_voxel_size([known, known]) == (40, 4, 4)
+    assert not capsys.readouterr().err
+    for mixed in ([unknown, known], [known, unknown]):
+        assert evaluation.shared_voxel_size(mixed) == (40, 4, 4)
+        said = capsys.readouterr().err
+        assert said.count("warning") == 1
+        assert "voxel size is not known" in said
+        assert "(40.0, 4.0, 4.0) nm" in said
 
 
 def test_two_voxel_sizes_are_refused():

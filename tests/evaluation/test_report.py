@@ -22,7 +22,7 @@ def context(truth_size=(1, 1, 8)):
     return report.Context(
         inputs={
             "truth": report.Input(
-                "t.npy", volume.Box.from_size((0, 0, 0), truth_size)
+                "t.npy", volume.Box.from_size((0, 0, 0), truth_size), (40, 4, 4)
             ),
             "segmentation": report.Input(
                 "s.h5:x", volume.Box.from_size((0, 0, 0), (1, 1, 8))
@@ -60,6 +60,8 @@ def test_json_has_both_conventions_and_the_headline():
         "left_out": {"truth": 0, "segmentation": 0},
     }
     assert written["inputs"]["truth"]["address"] == "t.npy"
+    assert written["inputs"]["truth"]["voxel_size_nm_zyx"] == [40, 4, 4]
+    assert written["inputs"]["segmentation"]["voxel_size_nm_zyx"] is None
 
 
 def test_markdown_names_the_scores_and_the_offenders():
