@@ -125,7 +125,7 @@ class Canvas:
     @functools.cached_property
     def image_digest(self) -> str:
         """Of the voxels, so that a state is not taken for another image's."""
-        return hashlib.sha256(np.ascontiguousarray(self.image)).hexdigest()
+        return hashlib.sha256(self.image.tobytes()).hexdigest()
 
     def segment_all(self) -> Generator[Request, np.ndarray, None]:
         """Tries every remaining seed, in order."""

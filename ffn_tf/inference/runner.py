@@ -69,8 +69,8 @@ class RunOptions:
     )
     compute_dtype: str = program.option(
         "auto",
-        help="Arithmetic: auto is the fastest whose scores are within 0.02 of "
-        "float32's; float32 gives google/ffn's voxels.",
+        help="Arithmetic: auto is bfloat16 where the processor has it; float32 "
+        "gives google/ffn's voxels.",
         choices=("auto", *engine_lib.COMPUTE_DTYPES),
     )
 
@@ -84,8 +84,7 @@ class Summary:
       skipped: how many of them were there already.
       engine, compute_dtype: what "auto" became.
       timing: of this attempt alone.
-      segments, voxels: of the subvolumes that were finished this time, with
-        what earlier attempts had made of them.
+      segments, voxels: of the subvolumes that were finished this time.
     """
 
     output_dir: str
@@ -153,10 +152,8 @@ class Run:
         largest = max((box.num_voxels for box in self.todo), default=0)
         in_flight = min(self._in_flight(), len(self.todo))
         needed = in_flight * largest * 12  # int32 ids, logits, the result.
-        existing = self.folder
-        while not existing.exists():
-            existing = existing.parent
-        free = shutil.disk_usage(existing).free
+        folders = [self.folder, *self.folder.parents]
+        free = shutil.disk_usage(next(f for f in folders if f.exists())).free
         if free < needed:
             raise OSError(
                 f"Not enough room in {self.folder}: {in_flight} subvolume(s) "
