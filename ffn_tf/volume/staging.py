@@ -45,7 +45,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
-import copy
 import os
 import secrets
 import shutil
@@ -57,7 +56,7 @@ import tensorstore as ts
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume import grid, place, store
 from ffn_tf.volume.address import Address
-from ffn_tf.volume.formats import layout
+from ffn_tf.volume.formats import layout, zeros
 from ffn_tf.volume.formats.codec import Codec
 from ffn_tf.volume.place import Place
 from ffn_tf.volume.source import VolumeInfo
@@ -195,7 +194,7 @@ class Unfinished:
 
     def _in_place(self, waiting: store.Volume) -> store.Volume:
         """The scale with chunks where they stay, and metadata that wait."""
-        source: Any = copy.copy(waiting.source)
+        source: Any = waiting.source
         spec = source.view.spec().to_json()
         metadata = spec["kvstore"]
         folder = metadata["path"].removeprefix(
@@ -213,11 +212,14 @@ class Unfinished:
                 },
             ],
         }
-        source.view = ts.open(
+        view = ts.open(
             spec, open=True, read=True, write=True, context=place.context()
         ).result()
-        source._where = self.final.text
-        return store.Volume(source, self.final.text, writable=True)
+        where = self.final.text
+        held = zeros.of(view, metadata | {"path": chunks})
+        return store.Volume(
+            source.with_view(view, where, held), where, writable=True
+        )
 
     def publish(self) -> None:
         """Makes the volume appear; every voxel must have been written.

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import contextlib
-import copy
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ import tensorstore as ts
 
 from ffn_tf.volume import place
 from ffn_tf.volume.box import Box, Triple, triple
+from ffn_tf.volume.formats import zeros
 from ffn_tf.volume.store import Volume
 
 
@@ -69,18 +69,31 @@ def stored(target: Volume) -> Volume:
     if view is None:
         return target
     anew = ts.open(view.spec(), read=True, context=ts.Context()).result()
-    source = _with_view(target, anew)
+    source: Any = target.source
+    source = source.with_view(anew, zeros=zeros.of(anew))
     return Volume(source, target.address, writable=False, info=target.info)
 
 
 class _Collecting:
     """A source that takes boxes, and does not tell what it has."""
 
-    def __init__(self, source: Any, where: str) -> None:
+    def __init__(
+        self, source: Any, where: str, held: zeros.Zeros | None
+    ) -> None:
         self.info = source.info
         self.attributes = source.attributes
-        self.write = source.write
+        self.blank: list[Box] = []  # Chunks that were made of zeros.
+        self._source = source
         self._where = where
+        self._held = held
+
+    def write(self, box: Box, array: np.ndarray) -> None:
+        self._source.write(box, array)
+        if self._held is not None:
+            self.blank = [
+                part for part in self.blank if part.clipped(box).is_empty
+            ]
+            self.blank += self._held.blank(box, array)
 
     def read(self, box: Box) -> np.ndarray:
         raise ValueError(
@@ -110,26 +123,21 @@ def together(target: Volume) -> Iterator[Volume]:
         yield target
         return
     transaction = ts.Transaction()
-    inside = _with_view(target, view.with_transaction(transaction))
+    source: Any = target.source
+    inside = source.with_view(view.with_transaction(transaction))
+    held = zeros.of(view)
+    collecting = _Collecting(inside, target.address, held)
     try:
-        yield Volume(
-            _Collecting(inside, target.address),
-            target.address,
-            writable=target._writable,
-        )
+        yield Volume(collecting, target.address, writable=target._writable)
     except BaseException:
         transaction.abort()
         raise
     try:
         transaction.commit_sync()
+        for part in collecting.blank:
+            assert held is not None
+            held.store(part, np.zeros(part.size, target.dtype))
     except (ValueError, OSError) as error:
         raise OSError(
             f"{target.address}: cannot be written: {place.short(error)}."
         ) from error
-
-
-def _with_view(target: Volume, view: ts.TensorStore) -> Any:
-    """The source of `target`, with another store behind it."""
-    source: Any = copy.copy(target.source)
-    source.view = view
-    return source

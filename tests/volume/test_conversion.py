@@ -27,6 +27,7 @@ Box = volume.Box
 DOMAIN = Box.from_size((8, -16, 24), (21, 34, 42))
 LABELS = (np.arange(DOMAIN.num_voxels) // 5 % 911).astype(np.uint64)
 LABELS = LABELS.reshape(DOMAIN.size)
+LABELS[:8, :8, :8] = 0  # A chunk without objects, and more.
 EM = (LABELS * 7 % 251).astype(np.uint8)
 MADE_BY = {"program": "test", "code": "1", "options": {"a": 1, "b": (2, 3)}}
 FOLDERS = ["precomputed://{}/em", "{}/em.zarr", "zarr3://{}/em", "{}/em.n5"]

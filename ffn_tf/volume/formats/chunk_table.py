@@ -91,14 +91,22 @@ class ChunkTable:
         ]
 
 
-def of(store: ts.TensorStore) -> ChunkTable:
+def of(store: ts.TensorStore, kvstore: Any = None) -> ChunkTable:
     """The table of an open store, or of a view of one.
+
+    Args:
+      store: whose chunks.
+      kvstore: spec of where they lie, if the store's own says more than that.
 
     Raises:
       ValueError: of a driver, of shards, or of a view that it cannot be made
         for.
     """
     spec = store.spec().to_json()
+    files = store.kvstore
+    if kvstore is not None:
+        spec["kvstore"], files = kvstore, _opened(kvstore)
+    assert files is not None
     makers = {
         "neuroglancer_precomputed": _precomputed,
         "zarr": _zarr,
@@ -110,7 +118,7 @@ def of(store: ts.TensorStore) -> ChunkTable:
             f"chunks of driver {spec['driver']!r} are not known one by one; "
             f"expected one of {', '.join(makers)}."
         )
-    table = makers[spec["driver"]](spec, store)
+    table = makers[spec["driver"]](spec, files)
     # Neighbours in a batch have chunks in common.
     chunk = functools.lru_cache(maxsize=2**16)(table.chunk)
     return dataclasses.replace(table, chunk=chunk, axes=_axes(store))
@@ -130,13 +138,13 @@ def _axes(view: ts.TensorStore) -> Axes:
     return tuple(axes)
 
 
-def _zarr(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
+def _zarr(spec: dict[str, Any], files: ts.KvStore) -> ChunkTable:
     metadata = spec["metadata"]
     separator = metadata.get("dimension_separator", ".")
     return _plain(metadata["chunks"], separator.join, spec)
 
 
-def _n5(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
+def _n5(spec: dict[str, Any], files: ts.KvStore) -> ChunkTable:
     return _plain(spec["metadata"]["blockSize"], "/".join, spec)
 
 
@@ -157,7 +165,7 @@ def _plain(
 # -----------------------------------------------------------------------------
 
 
-def _precomputed(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
+def _precomputed(spec: dict[str, Any], files: ts.KvStore) -> ChunkTable:
     scale = spec["scale_metadata"]
     folder, shards = scale["key"], scale.get("sharding")
     if ".." in folder.split("/"):
@@ -187,7 +195,7 @@ def _precomputed(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
             {
                 "driver": "neuroglancer_uint64_sharded",
                 "metadata": shards,
-                "base": _below(store, f"{folder}/"),
+                "base": _below(files, f"{folder}/"),
             }
         )
 
@@ -253,7 +261,7 @@ def _mixed(word: int) -> int:
 # -----------------------------------------------------------------------------
 
 
-def _zarr3(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
+def _zarr3(spec: dict[str, Any], files: ts.KvStore) -> ChunkTable:
     metadata = spec["metadata"]
     outer = metadata["chunk_grid"]["configuration"]["chunk_shape"]
     named = _zarr3_names(metadata["chunk_key_encoding"])
@@ -277,7 +285,7 @@ def _zarr3(spec: dict[str, Any], store: ts.TensorStore) -> ChunkTable:
                 "grid_shape": ratio,
                 "index_codecs": shards["index_codecs"],
                 "index_location": shards["index_location"],
-                "base": _below(store, file),
+                "base": _below(files, file),
             }
         )
 
@@ -322,9 +330,8 @@ def _zarr3_sharding(codecs: list[dict[str, Any]]) -> dict[str, Any] | None:
 # -----------------------------------------------------------------------------
 
 
-def _below(store: ts.TensorStore, path: str) -> dict[str, Any]:
-    assert store.kvstore is not None
-    return (store.kvstore / path).spec().to_json()
+def _below(files: ts.KvStore, path: str) -> dict[str, Any]:
+    return (files / path).spec().to_json()
 
 
 def _opened(spec: dict[str, Any]) -> ts.KvStore:

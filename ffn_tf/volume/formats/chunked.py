@@ -20,6 +20,7 @@ What TensorStore does by itself, and we do not let it:
 from __future__ import annotations
 
 from collections.abc import Sequence
+import copy
 import os
 from typing import Any
 import urllib.parse
@@ -66,6 +67,25 @@ class ChunkedSource:
         self._where = where
         self._deadline_s = deadline_s  # Of one `read` or `read_many`.
         self._zeros = zeros
+
+    def with_view(
+        self,
+        view: ts.TensorStore,
+        where: str = "",
+        zeros: zeros_lib.Zeros | None = None,
+    ) -> ChunkedSource:
+        """The same source, with another store [z, y, x] behind it.
+
+        Args:
+          view: the store.
+          where: its address, if it is another one.
+          zeros: of the store; None leaves chunks of zeros out of shards.
+        """
+        source = copy.copy(self)
+        source.view = view
+        source._where = where or self._where
+        source._zeros = zeros
+        return source
 
     def _part(self, box: Box) -> ts.TensorStore:
         return self.view[box.slices]

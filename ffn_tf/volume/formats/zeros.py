@@ -16,8 +16,10 @@ them; an index is asked for once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+import functools
 import itertools
 import time
+from typing import Any
 
 import numpy as np
 import tensorstore as ts
@@ -33,17 +35,17 @@ _TRIES = 10
 _NEVER = b"\2"  # TensorStore's generation of what is not there.
 
 
-def of(view: ts.TensorStore) -> Zeros | None:
+def of(view: ts.TensorStore, kvstore: Any = None) -> Zeros | None:
     """What TensorStore does not know of a view [z, y, x]; None if nothing.
 
-    Nothing is known of views whose chunks cannot be told (chunk_table.py):
-    only specs, which others wrote, make such.
+    `kvstore` as for chunk_table.of. Nothing is known of views whose chunks
+    cannot be told (chunk_table.py): only specs, which others wrote, make such.
     """
     scale = view.spec().to_json().get("scale_metadata", {})
     if not scale.get("sharding"):
         return None
     try:
-        return Zeros(view)
+        return Zeros(view, kvstore)
     except ValueError:
         return None
 
@@ -51,11 +53,11 @@ def of(view: ts.TensorStore) -> Zeros | None:
 class Zeros:
     """The chunks of zeros of one view [z, y, x]. Any thread may use it."""
 
-    def __init__(self, view: ts.TensorStore) -> None:
+    def __init__(self, view: ts.TensorStore, kvstore: Any) -> None:
         said = view.spec().to_json()
         self._is_strict = not said.get("fill_missing_data_reads", True)
         self._view = view
-        self._table = chunk_table.of(view)
+        self._table = chunk_table.of(view, kvstore)
         assert self._table.shard is not None
         self._shards = self._table.shard("")
         self._domain = Box(
@@ -86,12 +88,19 @@ class Zeros:
         blank: dict[int, list[Chunk]] = {}
         for index, (box, found) in enumerate(zip(boxes, outcomes)):
             if isinstance(found, np.ndarray):
-                parts = list(_blank(box, found, self._chunk, self._origin))
+                parts = self.blank(box, found)
                 if parts:
                     blank[index] = [self._chunk_of(part) for part in parts]
         asked = set(itertools.chain.from_iterable(blank.values()))
         try:
-            missing = self._missing(asked, deadline)
+            # What an index said once is good; but perhaps it was not all.
+            absent = self._absent(asked, self._since, deadline)
+            missing = self._absent(absent, None, deadline)
+            for index, chunks in blank.items():
+                # Written since the volume was opened: so are its voxels.
+                if not missing.intersection(chunks) and absent & {*chunks}:
+                    part = self._anew[boxes[index].slices].read()
+                    outcomes[index] = part.result(deadline.left())
         except (ValueError, OSError) as error:
             for index in blank:
                 outcomes[index] = failures.of(where, boxes[index], error)
@@ -110,35 +119,37 @@ class Zeros:
     def _chunk_of(self, part: Box) -> Chunk:
         return self._table.within(*self._table.ends(part))[0]
 
-    def _missing(
-        self, chunks: Iterable[Chunk], deadline: Deadline
-    ) -> set[Chunk]:
-        """Those that are in no shard."""
-        unknown = [c for c in chunks if c.inner not in self._there]
-        # What an index said once is good; but perhaps it was not all.
-        for since in (self._since, None):
-            unknown = self._absent(unknown, since, deadline)
-        return set(unknown)
-
     def _absent(
-        self, chunks: list[Chunk], since: float | None, deadline: Deadline
-    ) -> list[Chunk]:
+        self, chunks: Iterable[Chunk], since: float | None, deadline: Deadline
+    ) -> set[Chunk]:
+        """Those that are in no shard, as an index said after `since`."""
+        unknown = [c for c in chunks if c.inner not in self._there]
         pending = [
             self._shards.read(
                 chunk.inner, byte_range=slice(0, 1), staleness_bound=since
             )
-            for chunk in chunks
+            for chunk in unknown
         ]
         found = [future.result(deadline.left()) for future in pending]
-        absent = [c for c, f in zip(chunks, found) if f.state == "missing"]
         if len(self._there) > _MOST_REMEMBERED:
             self._there.clear()
-        self._there.update(
-            c.inner for c, f in zip(chunks, found) if f.state == "value"
-        )
-        return absent
+        if since is not None:
+            self._there.update(
+                c.inner for c, f in zip(unknown, found) if f.state == "value"
+            )
+        return {c for c, f in zip(unknown, found) if f.state == "missing"}
+
+    @functools.cached_property
+    def _anew(self) -> ts.TensorStore:
+        """The view, without what was true when it was opened."""
+        spec = self._view.spec().to_json() | {"recheck_cached_data": True}
+        return ts.open(spec, read=True, context=place.context()).result()
 
     # ---------------------------------------------------------------- writing
+
+    def blank(self, box: Box, voxels: np.ndarray) -> list[Box]:
+        """The parts of `box`, each in a chunk, of which all voxels are 0."""
+        return list(_blank(box, voxels, self._chunk, self._origin))
 
     def store(self, box: Box, voxels: np.ndarray) -> None:
         """Adds the chunks of zeros that were left out of what was written.
@@ -146,10 +157,7 @@ class Zeros:
         Raises:
           ValueError, OSError: of TensorStore.
         """
-        parts = {
-            self._chunk_of(part): part
-            for part in _blank(box, voxels, self._chunk, self._origin)
-        }
+        parts = {self._chunk_of(part): part for part in self.blank(box, voxels)}
         for attempt in range(_TRIES if parts else 0):
             left_out = self._left_out(parts)
             if not left_out:
@@ -160,6 +168,7 @@ class Zeros:
                     for chunk, generation in left_out.items():
                         zeros = self._zeros(chunk, parts[chunk])
                         shards.write(chunk.inner, zeros, if_equal=generation)
+                self._there.update(chunk.inner for chunk in left_out)
                 return
             except ValueError as error:
                 # Someone else has written there meanwhile.

@@ -135,7 +135,8 @@ def _missing(volume: Volume, layer: Box) -> OSError | None:
         try:
             volume.read_many(corners)
         except OSError as error:
-            if "NOT_FOUND" not in str(error):
+            said = str(error)  # Of a chunk, or of one in a shard.
+            if "NOT_FOUND" not in said and " is missing" not in said:
                 raise
             return error
     return None

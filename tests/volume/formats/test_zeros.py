@@ -1,6 +1,8 @@
 """Chunks of zeros in shards of precomputed: stored, and missed."""
 
 import json
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -9,7 +11,7 @@ from servers.faults import Fault
 import tensorstore as ts
 
 from ffn_tf import volume
-from ffn_tf.volume import Box, address, failures
+from ffn_tf.volume import Box, address, failures, writing
 from ffn_tf.volume.formats import codec, layout, zeros
 
 pytest_plugins = ["servers.fixtures"]
@@ -167,6 +169,45 @@ def test_who_has_it_open_sees_what_is_written_later(tmp_path):
             reader.read()
         write(text, array=np.zeros(DOMAIN.size, np.uint64))
         assert not reader.read().any()
+
+
+def test_what_another_process_writes_later_is_not_zeros(tmp_path):
+    text = make(f"precomputed://{tmp_path}/seg")
+    with volume.open(text) as reader:
+        with pytest.raises(failures.MissingError):
+            reader.read()
+        code = (
+            "import numpy as np\n"
+            "from ffn_tf import volume\n"
+            f"with volume.open({text!r}, mode='r+') as target:\n"
+            "    nines = np.full(target.domain.size, 9, target.dtype)\n"
+            "    target.write(target.domain, nines)\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+        for _ in range(2):
+            assert (reader.read() == 9).all()
+
+
+def test_writes_together_keep_or_replace_what_was_there(tmp_path):
+    text = make(f"precomputed://{tmp_path}/seg")
+    fives = np.full(DOMAIN.size, 5, np.uint64)
+    write(text, array=fives)
+    with volume.open(text, mode="r+") as target:
+        with pytest.raises(KeyError), writing.together(target) as inside:
+            inside.write(DOMAIN, fives * 0)
+            raise KeyError
+        with volume.open(text) as found:
+            np.testing.assert_array_equal(found.read(), fives)
+        with writing.together(target) as inside:
+            inside.write(DOMAIN, fives * 0)
+            chunk = Box.from_size(DOMAIN.start, CHUNK)
+            inside.write(chunk, np.full(CHUNK, 7, np.uint64))
+    with volume.open(text) as found:
+        voxels = found.read()
+    inner = chunk.relative_to(DOMAIN.start).slices
+    assert (voxels[inner] == 7).all()
+    voxels[inner] = 0
+    assert not voxels.any()
 
 
 def test_what_someone_else_writes_meanwhile_is_kept(tmp_path, monkeypatch):
