@@ -184,6 +184,13 @@ class Dataset:
         """
         where = f"dataset {self.name}"
         entry = self.volumes[checks.one_of(role, where, self.volumes, "volume")]
+        if entry.view and ("mip=" in query or "resolution_nm=" in query):
+            below = entry.of or "its address"
+            raise ValueError(
+                f"{where}: {role} is a view, whose steps count voxels of one "
+                f"scale; choose the scale of {below} in the dataset file, not "
+                f"by {query!r}."
+            )
         if entry.of:
             opened = self.open(entry.of, query)
         else:

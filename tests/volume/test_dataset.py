@@ -92,6 +92,8 @@ def test_a_view_of_a_volume(folder):
         assert (grey.dtype, grey.domain.size) == (np.uint16, (1, 1, 1))
         assert grey.voxel_size_nm == (40, 17, 12)
         assert grey.read().item() == 2  # The mean of 0 .. 5, to even.
+    with pytest.raises(ValueError, match="choose the scale of image in the"):
+        tiny.open("grey", "mip=1")
     with pytest.raises(ValueError, match=r"grey\.view\[0\]: unknown step"):
         load(folder, text.replace("downsample", "down"))
     with pytest.raises(ValueError, match=r"image: expected `address`, or `of`"):

@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 import dataclasses
 import hashlib
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -144,6 +145,11 @@ class CachedSource:
 
     def close(self) -> None:
         self._disk.flush()
+
+
+def _is_named(chunk: str, text: str) -> bool:
+    """Whether a text has the name, and not within a longer one."""
+    return bool(re.search(rf"(?<![\w.-]){re.escape(chunk)}(?![\w-])", text))
 
 
 def _url(files: ts.KvStore) -> str:
@@ -299,7 +305,7 @@ class _Reading:
         try:
             part.future.result()  # It never hangs: all is in memory.
         except (ValueError, OSError) as error:
-            named = [c for c in part.chunks if c.name in str(error)]
+            named = [c for c in part.chunks if _is_named(c.name, str(error))]
             told = self._fail(part, error, *named[:1])
             if isinstance(told, CorruptError):
                 # Perhaps only on its way here: it is not kept.

@@ -494,3 +494,17 @@ def test_many_threads(name, narrow, remote, folder):
         list(pool.map(work, range(8)))
     assert not opened._held._pins
     opened.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('reading "file:///em/1/0/0": bad', True),
+        ("1/0/0 is damaged", True),
+        ("file 11/0/0: bad", False),
+        ("file 1/0/01: bad", False),
+        ("1/0/0-64: bad", False),
+    ],
+)
+def test_a_chunk_is_named_by_its_whole_name(text, expected):
+    assert cached._is_named("1/0/0", text) == expected
