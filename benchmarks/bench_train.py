@@ -1,12 +1,8 @@
-"""Training: examples per second, what an hour learns, the phantom's network.
+"""Training: steps of the depth-12 network of fib25, float32 and bfloat16.
 
-    python benchmarks/bench_train.py [--quick] [--hours=1]
+    python benchmarks/bench_train.py [--quick]
 
-(1) Steps of the depth-12 network of fib25, float32 and bfloat16, in turns.
-(2) It learns: a network is trained on half of training_sample2 (z < 125) and
-    segments the other half; beside it Google's checkpoint, and a watershed of
-    the same EM (scikit-image). `--hours` long; not in --quick.
-(3) The network that comes with the package, on a phantom that it never saw.
+The two take turns in one process, batch 4; the figure is the median.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ import numpy as np
 from ffn_tf import model
 from ffn_tf.training import moves, step
 
-_QUICK = flags.DEFINE_bool("quick", False, "Under a minute: (1) and (3).")
+_QUICK = flags.DEFINE_bool("quick", False, "Under a minute: fewer rounds.")
 
 
 def _steps(batch: int) -> dict[str, Callable[[], object]]:

@@ -70,25 +70,6 @@ class Summary:
     was_there: bool
 
 
-def shards(path: str) -> tuple[pathlib.Path, ...]:
-    """The files of PATH@N, or of PATH alone.
-
-    Raises:
-      ValueError: N is not a number above 0.
-    """
-    base, at, number = path.rpartition("@")
-    if not at:
-        return (pathlib.Path(path),)
-    if not number.isdigit() or not 0 < int(number) < 100_000:
-        raise ValueError(
-            f"{path}: after @ comes the number of files, found {number!r}."
-        )
-    count = int(number)
-    return tuple(
-        pathlib.Path(f"{base}-{i:05d}-of-{count:05d}") for i in range(count)
-    )
-
-
 def run(options: Options) -> Summary:
     """Draws and writes the examples.
 
@@ -97,7 +78,7 @@ def run(options: Options) -> Summary:
       ValueError: the options and the volumes do not go together.
       OSError: reading or writing failed.
     """
-    paths = shards(options.coordinate_output)
+    paths = tuple(map(pathlib.Path, records.shards(options.coordinate_output)))
     named = program.named(
         options.partition_volumes, "partition_volumes", "ADDRESS"
     )

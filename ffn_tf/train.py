@@ -52,7 +52,7 @@ from ffn_tf.training.options import (
     open_volumes,
 )
 from ffn_tf.validation import checkpoint, ranking, record
-from ffn_tf.volume import files
+from ffn_tf.volume import attempt, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,11 +153,11 @@ def run(
         examples = pipeline.Examples(opened, settings, training.taken)
         schedule = loop.Schedule(
             options.max_steps,
-            options.checkpoint_interval,
-            options.summary_rate_secs,
-            options.warm_seed_radius,
-            options.warm_seed_steps,
-            tell_s,
+            checkpoint_s=options.checkpoint_interval,
+            summary_s=options.summary_rate_secs,
+            warm_radius=options.warm_seed_radius,
+            warm_steps=options.warm_seed_steps,
+            tell_s=tell_s,
         )
         training.run(examples, schedule, tell, checked)
     return Summary(kept.all()[-1][1], training.steps)
@@ -217,20 +217,18 @@ def _check_folder(root: pathlib.Path, options: dict[str, Any]) -> None:
         files.write_text(described, json.dumps(options, indent=1))
         return
     try:
-        found = json.loads(described.read_text())
-        names = (found.keys() | options.keys()) - MAY_CHANGE
-    except (ValueError, AttributeError) as error:
+        found = dict(json.loads(described.read_text()))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{described}: damaged ({error}).") from error
-    changes = [
-        f"{name}: {found.get(name)}, now {options.get(name)}"
-        for name in sorted(names)
-        if found.get(name) != options.get(name)
-    ]
+    old, new = (
+        {name: value for name, value in each.items() if name not in MAY_CHANGE}
+        for each in (found, options)
+    )
+    changes = attempt.changes(old, new)
     if changes:
         raise FileExistsError(
-            f"{root}: holds a training with other options "
-            f"({'; '.join(changes)}); give the same to go on with it, or "
-            f"another --train_dir."
+            f"{root}: holds a training with other options ({changes}); give "
+            f"the same to go on with it, or another --train_dir."
         )
 
 

@@ -25,7 +25,10 @@ Laws (tests/sampling/test_active_fraction.py):
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from concurrent import futures
 import itertools
+import os
+from typing import Any
 
 import fastremap
 import numba
@@ -43,6 +46,8 @@ def count_same(
     labels: np.ndarray, radius_zyx: int | Iterable[int]
 ) -> np.ndarray:
     """Voxels in the box around each voxel that have its label.
+
+    On all processors.
 
     Args:
       labels: [z, y, x] of integers; 0 is a label like the others.
@@ -62,12 +67,18 @@ def count_same(
             f"{radius}."
         )
     counts = np.empty(shape, np.uint32)
-    for tile, whole in tiles(counts.shape, radius):
-        count_tile(labels[whole], radius, counts[tile])
+
+    def count(part: tuple[Any, Any]) -> None:
+        tile, whole = part
+        _count(labels[whole], radius, counts[tile])
+
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        # list: so that an exception is not lost.
+        list(pool.map(count, _tiles(counts.shape, radius)))
     return counts
 
 
-def tiles(
+def _tiles(
     shape: tuple[int, ...], radius: Triple
 ) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
     """Parts of the counts, each with the part of the labels that it needs."""
@@ -86,8 +97,8 @@ def tiles(
         )
 
 
-def count_tile(labels: np.ndarray, radius: Triple, counts: np.ndarray) -> None:
-    """`count_same` of a small array into `counts`; threads may share it."""
+def _count(labels: np.ndarray, radius: Triple, counts: np.ndarray) -> None:
+    """`count_same` of a small array, into `counts`."""
     local, names = fastremap.renumber(np.ascontiguousarray(labels))
     wide = local.astype(np.uint16 if len(names) < 2**16 else np.uint32)
     _slide(wide, int(wide.max()) + 1, *radius, counts)

@@ -24,10 +24,8 @@ Laws (tests/sampling/test_partitions.py):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent import futures
 import dataclasses
 import math
-import os
 from typing import Any
 
 import fastremap
@@ -125,22 +123,12 @@ def partition(labels: np.ndarray, rule: Rule) -> np.ndarray:
         kept = np.zeros(len(names) + 1, local.dtype)
         kept[new] = np.where(np.isin(old, rule.ids), new, 0)
         local = kept[local]
-    classes = rule.classes()
     radius = rule.radius_zyx
+    counts = active_fraction.count_same(local, radius)
     inner = tuple(slice(r, n - r) for r, n in zip(radius, labels.shape))
-    result = np.zeros(local[inner].shape, np.uint8)
-
-    def classify(part: tuple[Any, Any]) -> None:
-        tile, whole = part
-        counts = np.zeros(result[tile].shape, np.uint32)
-        active_fraction.count_tile(local[whole], radius, counts)
-        is_object = local[inner][tile] != 0
-        result[tile] = np.where(is_object, classes[counts], BACKGROUND)
-
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        # list: so that an exception is not lost.
-        list(pool.map(classify, active_fraction.tiles(result.shape, radius)))
-    return result
+    return np.where(
+        local[inner] != 0, rule.classes()[counts], np.uint8(BACKGROUND)
+    )
 
 
 class Partitions:

@@ -34,6 +34,23 @@ def _crc_table() -> np.ndarray:
 _CRC = _crc_table()
 
 
+def shards(path: str) -> list[str]:
+    """The files of PATH@N, PATH-00000-of-0000N and so on, or of PATH alone.
+
+    Raises:
+      ValueError: N is not a number above 0.
+    """
+    base, at, number = path.rpartition("@")
+    if not at:
+        return [path]
+    if not number.isdigit() or not 0 < int(number) < 100_000:
+        raise ValueError(
+            f"{path}: after @ comes the number of files, found {number!r}."
+        )
+    count = int(number)
+    return [f"{base}-{i:05d}-of-{count:05d}" for i in range(count)]
+
+
 def check_names(names: Sequence[str]) -> None:
     """Raises a ValueError unless records can hold the names of volumes."""
     for name in names:

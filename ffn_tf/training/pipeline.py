@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ffn_tf.sampling import records
 from ffn_tf.training import augmentation, patches
 from ffn_tf.training.moves import INSIDE, OUTSIDE, Example
 from ffn_tf.volume.box import Triple
@@ -61,26 +62,21 @@ def coordinate_files(pattern: str) -> tuple[str, ...]:
 
     Raises:
       FileNotFoundError: a part that names no file.
+      ValueError: after @ comes no number.
     """
     found: list[str] = []
     for part in pattern.split(","):
-        base, at, number = part.rpartition("@")
-        if at and number.isdigit():
-            count = int(number)
-            names = [f"{base}-{i:05d}-of-{count:05d}" for i in range(count)]
-            there = [name for name in names if pathlib.Path(name).exists()]
-        elif pathlib.Path(part).exists():
-            names = there = [part]
-        else:
-            names = [part]
-            there = sorted(tf.io.gfile.glob(part))
-        if not there or len(there) < len(names):
-            missing = sorted(set(names) - set(there))
+        # A file may have an @ in its name, too.
+        names = [part] if pathlib.Path(part).exists() else records.shards(part)
+        missing = [name for name in names if not pathlib.Path(name).exists()]
+        if missing == [part]:
+            names, missing = sorted(tf.io.gfile.glob(part)), []
+        if missing or not names:
             raise FileNotFoundError(
-                f"--train_coords: no file {missing[0] if missing else part}; "
-                f"make it with build_coordinates."
+                f"--train_coords: no file {(missing or [part])[0]}; make it "
+                f"with build_coordinates."
             )
-        found.extend(there)
+        found.extend(names)
     return tuple(found)
 
 
