@@ -307,6 +307,8 @@ def test_seeds_shrink() -> None:
         for at in (0, 5, 9, 10)
     ]
     assert most == pytest.approx([8, 4, 0.8, 0], rel=0.1)
+    radii = [schedule.seed_radius(0, rng) for _ in range(200)]
+    assert 60 < sum(radius == 0 for radius in radii) < 140
 
 
 def test_line() -> None:

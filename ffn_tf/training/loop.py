@@ -42,8 +42,8 @@ class Schedule:
     Attributes:
       max_steps: of the optimizer.
       checkpoint_s, summary_s: seconds between checkpoints and summaries.
-      warm_radius: voxels of truth that canvases start with at most, at first;
-        falls to 0 over `warm_steps`.
+      warm_radius: voxels of truth that every other canvas starts with at most,
+        at first; falls to 0 over `warm_steps`.
       tell_s: seconds between lines for people.
     """
 
@@ -56,7 +56,7 @@ class Schedule:
 
     def seed_radius(self, step: int, rng: np.random.Generator) -> float:
         """Voxels of truth that a new canvas starts with."""
-        if step >= self.warm_steps:
+        if step >= self.warm_steps or rng.random() < 0.5:
             return 0.0
         most = self.warm_radius * (1 - step / self.warm_steps)
         return float(rng.uniform(0, most))

@@ -22,8 +22,8 @@ google/ffn's policies, with fixed ones of several moves as well.
 
 Filling an object from a single voxel is hard to learn: for thousands of steps a
 network is never sure enough to move on, so it never sees a canvas that is
-partly filled, which is easy. At the beginning of a training, canvases may
-therefore start with a ball of the truth around the centre (`seed_radius`),
+partly filled, which is easy. At the beginning of a training, every other canvas
+may therefore start with a ball of the truth around the centre (`seed_radius`),
 which shrinks to nothing.
 
 Laws (tests/training/test_moves.py):

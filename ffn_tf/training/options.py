@@ -39,6 +39,11 @@ class TrainOptions:
         help="NAME:ADDRESS of masks of some of them: voxels that are not 0 do "
         "not count in the loss (unlabelled tissue).",
     )
+    ignore_borders: bool = program.option(
+        False,
+        help="Nor do voxels next to another object: for labels without "
+        "background between objects.",
+    )
     model_name: str = program.option("convstack", help="The architecture.")
     model_args: str = program.option(
         "{}",
@@ -81,8 +86,8 @@ class TrainOptions:
     )
     warm_seed_radius: float = program.option(
         0.0,
-        help="At first, canvases start with up to so many voxels of truth "
-        "around the centre, so that networks learn to move early.",
+        help="At first, every other canvas starts with up to so many voxels "
+        "of truth around the centre, so that networks learn to move early.",
     )
     warm_seed_steps: int = program.option(
         0, help="Steps over which that falls to 0."
@@ -205,6 +210,7 @@ def open_volumes(options: TrainOptions) -> patches.Patches:
         flag("data_volumes"),
         flag("label_volumes"),
         flag("loss_mask_volumes"),
+        ignore_borders=options.ignore_borders,
     )
 
 

@@ -3,7 +3,9 @@
     image     raw grey values; outside of the volume its mean
     mask      1 where the label is that of the centre, and not 0; of a centre in
               the background, 0 everywhere
-    weights   1; 0 outside of the volume, and where a mask volume is not 0
+    weights   1; 0 outside of the volume, where a mask volume is not 0, and, if
+              asked for, of voxels with a neighbour of another object: in
+              labels without background, whose a membrane is was chance
 
 Everything that a batch of centres needs is asked for at once.
 """
@@ -38,6 +40,8 @@ class Patches:
         images: Mapping[str, str],
         labels: Mapping[str, str],
         masks: Mapping[str, str] | None = None,
+        *,
+        ignore_borders: bool = False,
     ) -> None:
         """Opens volumes, {name: address}.
 
@@ -45,6 +49,7 @@ class Patches:
           images: grey values.
           labels: integers, of the same names.
           masks: of some of them: voxels that are not 0 have no weight.
+          ignore_borders: nor have those next to another object.
 
         Raises:
           ValueError: names that do not match, or volumes that do not fit.
@@ -71,6 +76,7 @@ class Patches:
                     stack.enter_context(volume.open(masks[name]))
                     if name in masks
                     else None,
+                    ignore_borders,
                 )
                 for name in self.names
             ]
@@ -172,6 +178,7 @@ class _Volumes:
     image: volume.Volume
     labels: volume.Volume
     mask: volume.Volume | None
+    ignore_borders: bool
 
     def __post_init__(self) -> None:
         if self.labels.dtype.kind not in "iu":
@@ -233,9 +240,23 @@ class _Volumes:
             own = labels[i][middle]
             mask = (labels[i] == own) & (own != 0)
             weights = masks[0][i] == 0 if masks else np.ones_like(mask)
+            if self.ignore_borders:
+                weights = weights & ~_borders(labels[i])
             place = part.relative_to(box.start).slices
             result.append(_Part(place, (images[i], mask, weights)))
         return result
+
+
+def _borders(labels: np.ndarray) -> np.ndarray:
+    """Voxels [z, y, x] with another label on one of their six sides."""
+    found = np.zeros(labels.shape, bool)
+    for axis in range(3):
+        ahead = np.moveaxis(labels, axis, 0)
+        mine = np.moveaxis(found, axis, 0)
+        differs = ahead[1:] != ahead[:-1]
+        mine[1:] |= differs
+        mine[:-1] |= differs
+    return found
 
 
 def mean_and_stddev(image: volume.Volume) -> tuple[float, float]:

@@ -96,6 +96,24 @@ def test_mask_and_several_volumes(
     np.testing.assert_array_equal(image[2], image[0])
 
 
+def test_borders_can_be_ignored(tmp_path: pathlib.Path) -> None:
+    labels = np.ones((5, 6, 7), np.uint8)
+    labels[:, 3:] = 2
+    labels[4, 0, 0] = 3
+    for name in ("i", "l"):
+        np.save(tmp_path / f"{name}.npy", labels)
+    at = {"v": f"{tmp_path}/i.npy"}, {"v": f"{tmp_path}/l.npy"}
+    with patches.Patches(*at, ignore_borders=True) as opened:
+        _, _, weights = opened.read(
+            [0], np.array([[2, 2, 3]]), (5, 5, 7), [0.0]
+        )
+    expected = np.ones((5, 6, 7))
+    expected[:, 2:4] = 0
+    for voxel in ((4, 0, 0), (3, 0, 0), (4, 1, 0), (4, 0, 1)):
+        expected[voxel] = 0
+    np.testing.assert_array_equal(weights[0], expected[:, :5])
+
+
 def test_mean_and_stddev(tmp_path: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
     array = rng.normal(120, 30, (90, 80, 70)).clip(1, 255).astype(np.uint8)

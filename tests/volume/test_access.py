@@ -9,7 +9,7 @@ import pytest
 import tensorstore as ts
 
 from ffn_tf import volume
-from ffn_tf.volume import access
+from ffn_tf.volume import access, failures
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume.box import Box
 
@@ -128,6 +128,44 @@ def test_colours_of_jpeg(gcs_bucket):
     check_the_same(address, ["tensorstore", "gcsfs"])
     with pytest.raises(OSError, match="CloudVolume mixes"):
         opened(f"{address}&access=cloudvolume")
+
+
+@pytest.mark.parametrize("method", access.METHODS)
+def test_what_became_of_each_box(method, gcs_server, gcs_bucket):
+    """Of a batch, those that can be read are; the others say which chunk."""
+    pytest.importorskip(method)
+    make(f"gs://{gcs_bucket}/em/")
+    address = f"precomputed://gs://{gcs_bucket}/em?access={method}"
+    whole, _ = opened(address)
+    domain = whole.info.domain
+    expected = whole.read(domain)
+    lost, short = "4_8_40/14-18_20-23_-3--1", "4_8_40/18-21_20-23_-3--1"
+    gcs_server.clear(gcs_bucket, f"em/{lost}")
+    gcs_server.put(gcs_bucket, f"em/{short}", b"short")
+    boxes = [
+        Box((-3, 20, 10), (1, 30, 14)),
+        Box((-3, 20, 11), (1, 30, 15)),
+        Box((-1, 20, 10), (6, 30, 21)),
+        Box((-2, 22, 18), (1, 25, 20)),
+        Box((-2, 22, 18), (-2, 25, 20)),
+    ]
+    source, _ = opened(address)
+    with pytest.raises(failures.ReadsFailed, match="2 of 5 boxes") as caught:
+        source.read_many(boxes)
+    outcomes = caught.value.outcomes
+    for which in (0, 2, 4):
+        box = boxes[which].relative_to(domain.start)
+        np.testing.assert_array_equal(outcomes[which], expected[box.slices])
+    for which, kind, chunk in (
+        (1, failures.MissingError, lost),
+        (3, failures.CorruptError, short),
+    ):
+        assert type(outcomes[which]) is kind
+        assert outcomes[which].box == boxes[which]
+        assert f"{chunk}" in outcomes[which].reason
+        with pytest.raises(kind, match=chunk):
+            source.read(boxes[which])
+    source.close()
 
 
 # -----------------------------------------------------------------------------

@@ -38,7 +38,12 @@ import numpy as np
 from ffn_tf.volume import failures
 from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box
-from ffn_tf.volume.failures import CorruptError, MissingError, ReadError
+from ffn_tf.volume.failures import (
+    CorruptError,
+    Deadline,
+    MissingError,
+    ReadError,
+)
 from ffn_tf.volume.formats import decoding, precomputed
 from ffn_tf.volume.place import Place
 
@@ -71,24 +76,19 @@ class CloudVolumeSource:
         try:
             return self._downloaded(box)
         except Exception as error:  # Of any of its libraries.
-            chunks = self._scale.chunks(box)
-            if len(chunks) == 1:
-                raise self._told(chunks[0], error) from error
-            for chunk in chunks:  # To name the one that is at fault.
-                self.read(chunk)
-            raise OSError(
-                f"{self._address.text}: cannot read {box}: {error!r}."
-            ) from error
+            raise self._told(box, error) from error
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
         if len(boxes) == 1:
             return [self.read(boxes[0])]
+        where = self._address.text
         pending = [self._threads.submit(self.read, box) for box in boxes]
         try:
-            return [future.result() for future in pending]
+            found = failures.settled(where, boxes, pending, Deadline())
         finally:
             for future in pending:
                 future.cancel()
+        return failures.voxels(where, found)
 
     def _downloaded(self, box: Box) -> np.ndarray:
         """[z, y, x]"""
@@ -112,15 +112,24 @@ class CloudVolumeSource:
             return chunk
         return box.padded(1).clipped(self.info.domain)
 
-    def _told(self, chunk: Box, error: Exception) -> ReadError:
-        name = f"chunk {self._scale.name_of(chunk)}"
+    def _told(self, box: Box, error: Exception) -> ReadError:
+        """Why a box cannot be read: which chunk of it, if that can be told."""
+        where, chunks = self._address.text, self._scale.chunks(box)
+        if len(chunks) > 1:
+            for chunk in chunks:
+                try:
+                    self.read(chunk)
+                except ReadError as found:
+                    return type(found)(where, box, found.reason)
+            return ReadError(where, box, f"{error!r}.")
+        name = f"chunk {self._scale.name_of(chunks[0])}"
         kind, reason = ReadError, f"{name} cannot be read: {error!r}."
         if type(error).__name__ == "EmptyVolumeException":
             kind = MissingError
             reason = f"{name} is missing. {failures.IF_BACKGROUND}"
         elif _is_damage(error):
             kind = CorruptError
-        return kind(self._address.text, chunk, reason)
+        return kind(where, box, reason)
 
     def write(self, box: Box, array: np.ndarray) -> None:
         raise ValueError(f"{self._address.text}: CloudVolume only reads here.")

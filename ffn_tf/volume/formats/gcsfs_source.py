@@ -11,7 +11,7 @@ STORAGE_EMULATOR_HOST names another server than Google's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 import itertools
 import json
 import logging
@@ -24,9 +24,14 @@ import numpy as np
 from ffn_tf.volume import failures
 from ffn_tf.volume.address import Address
 from ffn_tf.volume.box import Box
-from ffn_tf.volume.failures import CorruptError, MissingError
+from ffn_tf.volume.failures import (
+    CorruptError,
+    MissingError,
+    Outcome,
+    ReadError,
+)
 from ffn_tf.volume.formats import decoding, precomputed, shard_index
-from ffn_tf.volume.formats.shard_index import Part
+from ffn_tf.volume.formats.shard_index import Answer, DamagedError, Part
 
 _REQUESTS = 64  # At once, and so many chunks are in memory undecoded.
 _SILENCE_SECONDS = 30
@@ -59,69 +64,68 @@ class GcsfsSource:
         return self.read_many([box])[0]
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
-        voxels = [np.zeros(box.size, self.info.dtype) for box in boxes]
+        outcomes: list[Outcome] = [
+            np.zeros(box.size, self.info.dtype) for box in boxes
+        ]
         readers: dict[Box, list[int]] = {}
         for number, box in enumerate(boxes):
             for chunk in self._scale.chunks(box):
                 readers.setdefault(chunk, []).append(number)
-        for chunk, found in self._chunks(readers):
+        wanted = (
+            chunk
+            for chunk, numbers in readers.items()
+            if any(isinstance(outcomes[n], np.ndarray) for n in numbers)
+        )
+        for chunk, found in self._chunks(wanted):
             for number in readers[chunk]:
-                _paste(voxels[number], boxes[number], found, chunk)
-        return voxels
+                box, voxels = boxes[number], outcomes[number]
+                if isinstance(voxels, ReadError):
+                    continue
+                if isinstance(found, ReadError):
+                    failed = type(found)(found.where, box, found.reason)
+                    outcomes[number] = failed
+                else:
+                    _paste(voxels, box, found, chunk)
+        return failures.voxels(self._address.text, outcomes)
 
-    def _chunks(
-        self, chunks: Iterable[Box]
-    ) -> Iterator[tuple[Box, np.ndarray]]:
-        """Chunks with their voxels [z, y, x], without those missing."""
-        chunks = iter(chunks)
+    def _chunks(self, chunks: Iterator[Box]) -> Iterator[tuple[Box, Outcome]]:
+        """Chunks with their voxels [z, y, x]; not those that read as 0."""
         while batch := list(itertools.islice(chunks, _REQUESTS)):
-            for chunk, part, data in self._fetched(batch):
-                if data is not None:
-                    yield chunk, self._decoded(chunk, part, data)
-                elif not self._address.missing_is_zero:
-                    raise MissingError(
-                        self._address.text,
-                        chunk,
-                        f"{self._told(chunk, part)} is missing. "
-                        f"{failures.IF_BACKGROUND}",
-                    )
-
-    def _fetched(
-        self, chunks: list[Box]
-    ) -> list[tuple[Box, Part | None, bytes | None]]:
-        parts: list[Part | None]
-        try:
-            if self._shards is None:
-                parts = [Part(self._scale.name_of(chunk)) for chunk in chunks]
-            else:
-                parts = self._shards.parts(chunks)
-            there = [part for part in parts if part is not None]
-            found = dict(zip(there, self._bucket.read(there)))
-        except (ValueError, _TruncatedError) as error:
-            raise CorruptError(
-                self._address.text, chunks[0], str(error)
-            ) from error
-        return [(c, p, found[p] if p else None) for c, p in zip(chunks, parts)]
-
-    def _decoded(
-        self, chunk: Box, part: Part | None, data: bytes
-    ) -> np.ndarray:
-        try:
+            parts: list[Part | OSError | None] = [
+                Part(self._scale.name_of(chunk)) for chunk in batch
+            ]
             if self._shards is not None:
-                data = self._shards.unpacked(data)
-            return decoding.decoded(
-                data, self._scale, chunk, self._address.channel
-            )
-        except ValueError as error:
-            raise CorruptError(
-                self._address.text,
-                chunk,
-                f"{self._told(chunk, part)} is damaged: {error}.",
-            ) from error
+                parts = self._shards.parts(batch)
+            found = shard_index.answers(self._bucket.read, parts)
+            for chunk, part, data in zip(batch, parts, found):
+                if data is not None or not self._address.missing_is_zero:
+                    yield chunk, self._outcome(chunk, part, data)
 
-    def _told(self, chunk: Box, part: Part | None) -> str:
-        text = f"chunk {self._scale.name_of(chunk)}"
-        return f"{text} ({part})" if part and self._shards else text
+    def _outcome(
+        self, chunk: Box, part: Part | OSError | None, data: Answer
+    ) -> Outcome:
+        """The voxels of a chunk, or why there are none."""
+        told = f"chunk {self._scale.name_of(chunk)}"
+        if self._shards is not None and isinstance(part, Part):
+            told += f" ({part})"
+        where = self._address.text
+        if data is None:
+            reason = f"{told} is missing. {failures.IF_BACKGROUND}"
+            return MissingError(where, chunk, reason)
+        if isinstance(data, DamagedError):
+            return CorruptError(where, chunk, f"{told} is damaged: {data}")
+        if isinstance(data, OSError):
+            return ReadError(where, chunk, f"{told}: {data}")
+        try:
+            return self._decoded(chunk, data)
+        except ValueError as error:
+            reason = f"{told} is damaged: {error}."
+            return CorruptError(where, chunk, reason)
+
+    def _decoded(self, chunk: Box, data: bytes) -> np.ndarray:
+        if self._shards is not None:
+            data = self._shards.unpacked(data)
+        return decoding.decoded(data, self._scale, chunk, self._address.channel)
 
     def write(self, box: Box, array: np.ndarray) -> None:
         raise ValueError(f"{self._address.text}: gcsfs only reads.")
@@ -140,10 +144,6 @@ def _paste(
     ]
 
 
-class _TruncatedError(OSError):
-    """A file ends before a part that should be in it."""
-
-
 class Bucket:
     """The folder of a volume in a bucket."""
 
@@ -151,11 +151,10 @@ class Bucket:
         self._folder = url.removeprefix("gs://").rstrip("/")
         self._files = _file_system()
 
-    def read(self, parts: Sequence[Part]) -> list[bytes | None]:
+    def read(self, parts: Sequence[Part]) -> list[Answer]:
         """The bytes of each part, many at the same time; None if missing.
 
-        Raises:
-          OSError: the server cannot be asked, refuses, or sends less.
+        Or an OSError: the server cannot be asked, refuses, or sends less.
         """
         if not parts:
             return []
@@ -169,15 +168,17 @@ class Bucket:
         )
         return [self._checked(p, a) for p, a in zip(parts, answers)]
 
-    def _checked(self, part: Part, answer: Any) -> bytes | None:
+    def _checked(self, part: Part, answer: Any) -> Answer:
         if isinstance(answer, FileNotFoundError):
             return None
         where = f"gs://{self._folder}/{part}"
+        if str(getattr(answer, "code", "")) == "416":  # No such range.
+            return DamagedError(f"{where}: not there; the file is truncated.")
         if isinstance(answer, Exception):
-            raise OSError(f"{where}: cannot be read: {answer!r}") from answer
+            return OSError(f"{where}: cannot be read: {answer!r}.")
         expected = None if part.end is None else part.end - (part.start or 0)
         if expected not in (None, len(answer)):
-            raise _TruncatedError(
+            return DamagedError(
                 f"{where}: {len(answer)} bytes came; the file is truncated."
             )
         return answer
@@ -189,6 +190,8 @@ class Bucket:
           OSError: as `read`; or the file holds something else.
         """
         (data,) = self.read([Part(name)])
+        if isinstance(data, OSError):
+            raise data
         try:
             found = None if data is None else json.loads(data)
         except (ValueError, RecursionError) as error:

@@ -9,7 +9,8 @@ compressed Morton code). A hash of it names a shard and a minishard in it:
 
 so a chunk takes three reads, of which the first two are kept: the hash, and
 the reading of an index, are cloud-volume's; how bytes are read is the
-caller's. An index that was read is taken to stay as it is.
+caller's. An index that was read is taken to stay as it is. What cannot be read
+is told where it would be, so that one lost shard does not hide the others.
 """
 
 from __future__ import annotations
@@ -45,9 +46,22 @@ class Part:
         return f"{self.path}, bytes {self.start}..{self.end}"
 
 
-# The bytes of each part; None where the file is missing.
-Read = Callable[[Sequence[Part]], list[bytes | None]]
+class DamagedError(OSError):
+    """A file does not hold what should be in it."""
+
+
+# Of a part: its bytes; None where the file is missing; or why there are none.
+Answer = bytes | None | OSError
+Read = Callable[[Sequence[Part]], list[Answer]]
 _Minishard = tuple[str, int]
+_Index = np.ndarray | OSError
+
+
+def answers(read: Read, parts: Sequence[Part | OSError | None]) -> list[Answer]:
+    """What is read of the parts that there are; the others as they are."""
+    there = [part for part in parts if isinstance(part, Part)]
+    found = dict(zip(there, read(there)))
+    return [found[p] if isinstance(p, Part) else p for p in parts]
 
 
 class ShardIndex:
@@ -69,11 +83,10 @@ class ShardIndex:
         self._known: dict[_Minishard, np.ndarray] = {}
         self._lock = threading.Lock()
 
-    def parts(self, chunks: Sequence[Box]) -> list[Part | None]:
+    def parts(self, chunks: Sequence[Box]) -> list[Part | OSError | None]:
         """Where each chunk's data lies; None where a chunk is missing.
 
-        Raises:
-          ValueError: an index is damaged; names the shard.
+        Or why its index cannot be read; a DamagedError names the shard.
         """
         numbers = self._numbers(chunks)
         places = [self._minishard(number) for number in numbers]
@@ -103,52 +116,57 @@ class ShardIndex:
 
     def _indices(
         self, places: Iterable[_Minishard]
-    ) -> dict[_Minishard, np.ndarray]:
+    ) -> dict[_Minishard, _Index]:
         """The minishard indices; those that are new are read."""
+        found: dict[_Minishard, _Index] = {}
         with self._lock:
-            found = {p: self._known[p] for p in places if p in self._known}
+            found |= {p: self._known[p] for p in places if p in self._known}
         unknown = sorted(set(places) - found.keys())
         new = dict(zip(unknown, self._read_indices(unknown)))
         with self._lock:
-            self._known |= new
+            for place, index in new.items():
+                if isinstance(index, np.ndarray):
+                    self._known[place] = index
             for place in list(self._known)[:-_KEPT_INDICES]:
                 del self._known[place]
         return found | new
 
-    def _read_indices(self, places: list[_Minishard]) -> list[np.ndarray]:
+    def _read_indices(self, places: list[_Minishard]) -> list[_Index]:
         entries = self._read(
             [Part(p, n * _ENTRY, (n + 1) * _ENTRY) for p, n in places]
         )
-        spans = [self._span(entry) for entry in entries]
-        parts = [
-            Part(path, *span) for (path, _), span in zip(places, spans) if span
-        ]
-        found = dict(zip(parts, self._read(parts)))
-        return [
-            self._decoded(path, found[Part(path, *span)]) if span else _NOTHING
-            for (path, _), span in zip(places, spans)
-        ]
+        paths = [path for path, _ in places]
+        parts = [self._part_of(p, entry) for p, entry in zip(paths, entries)]
+        found = answers(self._read, parts)
+        return [self._decoded(path, data) for path, data in zip(paths, found)]
 
-    def _span(self, entry: bytes | None) -> tuple[int, int] | None:
+    def _part_of(self, path: str, entry: Answer) -> Part | OSError | None:
         """Where in its shard an index lies; None if there is none."""
-        if entry is None:
-            return None
+        if not isinstance(entry, bytes):
+            return entry
         start, end = (int(place) for place in np.frombuffer(entry, "<u8"))
         header = self._spec.index_length()
-        return (header + start, header + end) if end > start else None
+        return Part(path, header + start, header + end) if end > start else None
 
-    def _decoded(self, path: str, data: bytes | None) -> np.ndarray:
+    def _decoded(self, path: str, data: Answer) -> _Index:
         """[chunk, 3]: number, place, length."""
-        data = data or b""
+        if data is None:
+            return _NOTHING
+        if isinstance(data, OSError):
+            return data
         try:
             if self._spec.minishard_index_encoding == "gzip":
                 data = _gunzip(data)
             return self._reader.decode_minishard_index(data)
         except ValueError as error:
-            raise ValueError(f"{path}: a damaged index: {error}") from error
+            return DamagedError(f"{path}: a damaged index: {error}")
 
 
-def _part(place: _Minishard, index: np.ndarray, number: int) -> Part | None:
+def _part(
+    place: _Minishard, index: _Index, number: int
+) -> Part | OSError | None:
+    if isinstance(index, OSError):
+        return index
     rows = np.flatnonzero(index[:, 0] == number)
     if not rows.size:
         return None

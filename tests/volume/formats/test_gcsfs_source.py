@@ -15,6 +15,7 @@ from servers.channels import (
 )
 
 from ffn_tf.volume import address as address_lib
+from ffn_tf.volume import failures
 from ffn_tf.volume.formats import chunked, gcsfs_source
 
 pytest.importorskip("cloudvolume")
@@ -107,6 +108,35 @@ def test_a_truncated_shard_is_named(make, gcs_server, gcs_bucket, query):
     truncate(gcs_server, gcs_bucket, "em/4_8_40/0.shard", 10)
     with pytest.raises(OSError, match=r"0\.shard, bytes 0\.\.16: 10 bytes"):
         opened(address, query).read(DOMAIN)
+
+
+@pytest.mark.parametrize("keep", [10, 100])
+def test_only_chunks_that_are_cut_off_are_damaged(
+    make, gcs_server, gcs_bucket, keep
+):
+    """Each is named; those in whole shards, and before the cut, are read."""
+    address = make(sharding=channels.SHARDING)
+    scale = opened(address)._scale
+    whole = opened(address)
+    chunks = scale.chunks(DOMAIN)
+    places = dict(zip(chunks, whole._shards.parts(chunks)))
+    truncate(gcs_server, gcs_bucket, "em/4_8_40/0.shard", keep)
+    # The indices, which are at its end, are gone, unless they were read.
+    for source in (whole, opened(address)):
+        with pytest.raises(failures.ReadsFailed) as caught:
+            source.read_many(chunks)
+        for chunk, outcome in zip(chunks, caught.value.outcomes):
+            there = places[chunk]
+            if "0.shard" in there.path and (
+                there.end > keep or source is not whole
+            ):
+                assert type(outcome) is failures.CorruptError
+                assert outcome.box == chunk
+                assert f"chunk {scale.name_of(chunk)}" in outcome.reason
+                assert "4_8_40/0.shard" in outcome.reason
+            else:
+                part = chunk.relative_to(channels.START).slices
+                np.testing.assert_array_equal(outcome, VOXELS[0][part])
 
 
 def test_gzipped_objects(make, gcs_server, gcs_bucket):
