@@ -29,6 +29,7 @@ from collections.abc import Iterator, Sequence
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from typing import Any
 
@@ -166,7 +167,10 @@ def _prefix(view: ts.TensorStore, files: ts.KvStore) -> str:
     said = {key: spec.get(key) for key in _METADATA if key in spec}
     if "attributes" in said.get("metadata", {}):
         del said["metadata"]["attributes"]
-    text = json.dumps([files.spec().to_json(), said], sort_keys=True)
+    place = files.spec().to_json()
+    if place["driver"] == "gcs":  # Whose spec does not say which server.
+        said["server"] = os.environ.get("TENSORSTORE_GCS_HTTP_URL", "")
+    text = json.dumps([place, said], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest() + "/"
 
 

@@ -16,7 +16,7 @@ import hypothesis
 from hypothesis import strategies as st
 import numpy as np
 import pytest
-from servers import volumes
+from servers import gcs_server, volumes
 from servers.faults import Fault
 import tensorstore as ts
 
@@ -201,6 +201,24 @@ def test_volumes_do_not_mix(remote, folder, http_server):
     os.rename(remote.folder("two"), remote.folder("unsharded"))
     moved = source("unsharded", one, folder, trust=True)
     np.testing.assert_array_equal(moved.read(DOMAIN), VALUES + 5000)
+
+
+def test_buckets_of_two_servers_do_not_mix(folder, monkeypatch):
+    """Which server has gs://em, the environment says, and no spec."""
+    kvstore = {"driver": "gcs", "bucket": "two-servers", "path": ""}
+    for more in (0, 5000):
+        place.context.cache_clear()  # It asks one server for ever.
+        with gcs_server.start("two-servers") as server:
+            for name, value in server.environment().items():
+                monkeypatch.setenv(name, value)
+            context = place.context()
+            described = volumes.spec("unsharded", kvstore)
+            store = ts.open(described, create=True, context=context).result()
+            store[..., 0].write(VALUES + np.uint16(more)).result()
+            opened = source("unsharded", kvstore, folder, trust=True)
+            np.testing.assert_array_equal(opened.read(DOMAIN), VALUES + more)
+            opened.close()
+    place.context.cache_clear()
 
 
 # -----------------------------------------------------------------------------
