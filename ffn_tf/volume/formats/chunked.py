@@ -217,6 +217,8 @@ def _source(
     ours = metadata.values.get("ffn_tf", {})
     kind = ours.get("kind", metadata.values.get("type"))
     size, start = _physical(address, view, metadata)
+    if not metadata.scales_nm:
+        _refuse_other_size(address, size)
     if start is not None:
         view = view[ts.d[:].translate_to[start]]
     domain = view.domain
@@ -242,6 +244,24 @@ def _source(
         address.deadline_s,
         zeros_lib.of(view),
     )
+
+
+def _refuse_other_size(address: Address, size: Nanometres | None) -> None:
+    """?resolution_nm= of a single array, which has no scales to choose."""
+    wanted = address.resolution_nm
+    if wanted is None:
+        return
+    if size is None:
+        raise ValueError(
+            f"{address.text}: a single array, which does not say its voxel "
+            f"size; remove ?resolution_nm=."
+        )
+    if not np.allclose(size, wanted, rtol=1e-3):
+        raise ValueError(
+            f"{address.text}: a single array of "
+            f"{', '.join(f'{v:g}' for v in size)} nm (z, y, x), and "
+            f"?resolution_nm= asks for another; remove it."
+        )
 
 
 def _physical(

@@ -146,6 +146,24 @@ def test_a_plain_zarr_array(driver, tmp_path):
         np.testing.assert_array_equal(found.read(), VOXELS)
 
 
+def test_the_voxel_size_of_a_single_array(tmp_path):
+    """Which is one of no scales: it is the one asked for, or an error."""
+    info = volume.VolumeInfo(DOMAIN, VOXELS.dtype, (40, 8, 4))
+    for name in ("em.n5", "group.zarr"):
+        volume.create(f"{tmp_path}/{name}", info).close()
+    attributes = {"resolution": [40, 8, 4]}
+    make(tmp_path / "em.zarr", "zarr", VOXELS, attributes=attributes)
+    for name in ("em.n5", "em.zarr", "group.zarr/0"):
+        folder = f"{tmp_path}/{name}"
+        with volume.open(f"{folder}?resolution_nm=40,8,4.001") as found:
+            assert found.voxel_size_nm == (40, 8, 4)
+        with pytest.raises(ValueError, match=r"array of 40, 8, 4 nm \(z, y, x"):
+            volume.open(f"{folder}?resolution_nm=4,8,40")
+    folder = make(tmp_path / "unknown.zarr", "zarr", VOXELS)
+    with pytest.raises(ValueError, match="which does not say its voxel size"):
+        volume.open(f"{folder}?resolution_nm=1,1,1")
+
+
 def test_zarr_attributes_of_funlib(tmp_path):
     attributes = {"resolution": [40, 8, 4], "offset": [80, 8, 40]}
     folder = make(tmp_path / "em", "zarr", VOXELS, attributes=attributes)
