@@ -16,6 +16,8 @@ import tensorstore as ts
 import tifffile
 
 from ffn_tf import volume
+from ffn_tf.volume import address as address_lib
+from ffn_tf.volume.formats import codec, layout
 from ffn_tf.volume.streams import arriving_slices, live, outcome, stream
 from ffn_tf.volume.streams.arriving_chunks import ArrivingChunks
 from ffn_tf.volume.streams.arriving_slices import ArrivingSlices
@@ -648,6 +650,39 @@ def test_a_chunk_that_never_comes(scheme, tmp_path):
     em = live.volume(address, until=until, **SOON)
     with pytest.raises(OSError, match="NOT_FOUND"):
         played(collected(em))
+
+
+def test_chunks_that_are_yet_to_come_into_shards(tmp_path):
+    """A chunk that is not in its shard has not come; one of zeros has."""
+    voxels = MORE.copy()
+    voxels[4:8, :5, :6] = 0  # A chunk.
+    address = f"precomputed://{tmp_path}/em"
+    sharded = codec.Codec(sharded="yes")
+    layout.create_chunked(address_lib.parse(address), INFO, {}, sharded)
+    tiles = list(volume.grid.tile(DOMAIN, CHUNK))
+
+    def write(boxes):
+        with volume.open(address, mode="r+") as new:
+            for box in boxes:
+                new.write(box, voxels[box.relative_to(START).slices])
+
+    em = live.volume(address, until=Until(silence_s=0.2), **SOON)
+    write(tiles[:1])
+    assert len(list(tmp_path.rglob("*.shard"))) == 1
+    with pytest.raises(TimeoutError, match=r"0 sections.* is missing"):
+        played(collected(em))
+    em = live.volume(address, until=Until(sections=13, silence_s=20), **SOON)
+
+    async def main():
+        waiting = asyncio.ensure_future(collected(em))
+        for boxes in (tiles[1:20], tiles[20:]):
+            await asyncio.sleep(5 * POLL_S)
+            assert not waiting.done()
+            await asyncio.to_thread(write, boxes)
+        return await waiting
+
+    _, found = played(main())
+    np.testing.assert_array_equal(found, voxels)
 
 
 def test_a_damaged_chunk(tmp_path):
