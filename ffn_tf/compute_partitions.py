@@ -51,6 +51,11 @@ class Options:
     id_whitelist: tuple[int, ...] = program.option(
         (), help="Labels that are objects; by default all but 0."
     )
+    ignore_borders: bool = program.option(
+        False,
+        help="Voxels that touch another label are not used: for labels "
+        "without background between objects.",
+    )
     exclusion_regions: tuple[str, ...] = program.option(
         (),
         help="Spheres x:y:z:radius, in voxels of the labels, whose voxels are "
@@ -145,6 +150,7 @@ def _compute(
     rule = partitions.Rule(
         options.thresholds,
         (z, y, x),
+        ignore_borders=options.ignore_borders,
         spheres=tuple(map(_sphere, options.exclusion_regions)),
         masked=masks.read if len(masks) else None,
     )

@@ -8,7 +8,8 @@ it sees somata, voxels are put into classes by their active fraction `af`
     i + 1    thresholds[i] is the first that is above af
     n + 1    all n thresholds are at or below af
     255      excluded: the box around the voxel leaves the volume, or holds a
-             masked voxel, or the voxel is in an excluded sphere
+             masked voxel, or the voxel is in an excluded sphere, or, if asked
+             for, it touches another label
 
 uint8, of the labels' shape: what google/ffn's compute_partitions makes of the
 same labels, voxel for voxel.
@@ -72,6 +73,7 @@ class Rule:
       thresholds: of the active fraction, ascending, at most 253.
       radius_zyx: of the box around a voxel.
       ids: [n] labels that are objects, ascending; None: all but 0.
+      ignore_borders: voxels that touch another label are excluded.
       spheres: excluded.
       masked: [z, y, x] bool of a box; where voxels are masked, all whose box
         holds them are excluded.
@@ -83,6 +85,7 @@ class Rule:
     thresholds: tuple[float, ...]
     radius_zyx: Triple
     ids: np.ndarray | None = None
+    ignore_borders: bool = False
     spheres: tuple[Sphere, ...] = ()
     masked: Masked | None = None
 
@@ -95,6 +98,11 @@ class Rule:
         if min(self.radius_zyx) < 0:
             raise ValueError(
                 f"The radius cannot be negative: found zyx {self.radius_zyx}."
+            )
+        if self.ignore_borders and min(self.radius_zyx) < 1:
+            raise ValueError(
+                f"To ignore borders, the radius must be 1 or more: found zyx "
+                f"{self.radius_zyx}."
             )
 
     def classes(self) -> np.ndarray:
@@ -126,9 +134,12 @@ def partition(labels: np.ndarray, rule: Rule) -> np.ndarray:
     radius = rule.radius_zyx
     counts = active_fraction.count_same(local, radius)
     inner = tuple(slice(r, n - r) for r, n in zip(radius, labels.shape))
-    return np.where(
+    found = np.where(
         local[inner] != 0, rule.classes()[counts], np.uint8(BACKGROUND)
     )
+    if rule.ignore_borders:
+        found[volume.labels.borders(labels)[inner]] = EXCLUDED
+    return found
 
 
 class Partitions:

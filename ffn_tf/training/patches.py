@@ -241,22 +241,10 @@ class _Volumes:
             mask = (labels[i] == own) & (own != 0)
             weights = masks[0][i] == 0 if masks else np.ones_like(mask)
             if self.ignore_borders:
-                weights = weights & ~_borders(labels[i])
+                weights = weights & ~volume.labels.borders(labels[i])
             place = part.relative_to(box.start).slices
             result.append(_Part(place, (images[i], mask, weights)))
         return result
-
-
-def _borders(labels: np.ndarray) -> np.ndarray:
-    """Voxels [z, y, x] with another label on one of their six sides."""
-    found = np.zeros(labels.shape, bool)
-    for axis in range(3):
-        ahead = np.moveaxis(labels, axis, 0)
-        mine = np.moveaxis(found, axis, 0)
-        differs = ahead[1:] != ahead[:-1]
-        mine[1:] |= differs
-        mine[:-1] |= differs
-    return found
 
 
 def mean_and_stddev(image: volume.Volume) -> tuple[float, float]:

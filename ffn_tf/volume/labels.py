@@ -73,6 +73,18 @@ def components(labels: np.ndarray) -> np.ndarray:
     return parts.astype(np.uint32, copy=False)
 
 
+def borders(labels: np.ndarray) -> np.ndarray:
+    """Voxels [z, y, x] bool that touch a voxel with another id, or 0."""
+    found = np.zeros(_checked(labels).shape, bool)
+    for axis in range(3):
+        ids = np.moveaxis(labels, axis, 0)
+        at = np.moveaxis(found, axis, 0)
+        differs = ids[1:] != ids[:-1]
+        at[1:] |= differs
+        at[:-1] |= differs
+    return found
+
+
 def without_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
     """Ids with fewer than `min_voxels` voxels in all become 0."""
     small = [i for i, n in count_voxels(labels).items() if n < min_voxels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import h5py
@@ -39,6 +40,17 @@ def test_by_hand() -> None:
     kept = partitions.Rule((0.5, 0.9), (0, 0, 1), ids=np.array([5]))
     found = partitions.partition(array, kept)
     assert found.tolist() == [[[3, 3, 2, 0, 0, 2, 3]]]
+
+
+def test_borders_can_be_ignored(labels: volume.Volume) -> None:
+    plain = partitions.of_volume(labels, RULE).read()
+    rule = dataclasses.replace(RULE, ignore_borders=True)
+    found = partitions.of_volume(labels, rule).read()
+    borders = volume.labels.borders(labels.read())
+    assert borders.any() and not borders.all()
+    np.testing.assert_array_equal(found, np.where(borders, 255, plain))
+    with pytest.raises(ValueError, match="radius must be 1 or more"):
+        partitions.Rule((0.5,), (0, 1, 1), ignore_borders=True)
 
 
 def test_volume_is_its_array(labels: volume.Volume) -> None:

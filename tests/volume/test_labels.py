@@ -64,6 +64,18 @@ def test_components():
     assert parts[1, 3] == parts[2, 3] != 0
 
 
+def test_borders():
+    array = np.ones((5, 6, 7), np.uint8)
+    array[:, 3:] = 2
+    array[4, 0, 0] = 0
+    expected = np.zeros(array.shape, bool)
+    expected[:, 2:4] = True
+    for voxel in ((4, 0, 0), (3, 0, 0), (4, 1, 0), (4, 0, 1)):
+        expected[voxel] = True
+    np.testing.assert_array_equal(labels.borders(array), expected)
+    assert not labels.borders(np.ones((1, 1, 2), np.uint8)).any()
+
+
 def test_dust_by_id_and_by_part():
     kept = labels.without_small(ARRAY, 3)[0]
     assert kept.tolist() == [[7, 7, 0, 0], [0, 0, 7, 0], [0, 0, 0, 0]]
