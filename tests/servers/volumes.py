@@ -32,6 +32,26 @@ def retries(count: int, **more: Any) -> Context:
     return {"http_request_retries": told, "gcs_request_retries": told} | more
 
 
+def precomputed(
+    kvstore: dict[str, Any] | str,
+    dtype: Any,
+    *,
+    channels: int = 1,
+    **scale: Any,
+) -> dict[str, Any]:
+    """What creates a precomputed volume of images; axes are x, y, z."""
+    return {
+        "driver": "neuroglancer_precomputed",
+        "kvstore": kvstore,
+        "multiscale_metadata": {
+            "type": "image",
+            "data_type": np.dtype(dtype).name,
+            "num_channels": channels,
+        },
+        "scale_metadata": scale,
+    }
+
+
 def spec(
     name: str,
     kvstore: dict[str, Any],
@@ -73,16 +93,7 @@ def spec(
             "data_encoding": "raw",
             "minishard_index_encoding": "gzip",
         }
-    return {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": kvstore,
-        "multiscale_metadata": {
-            "type": "image",
-            "data_type": "uint16",
-            "num_channels": 1,
-        },
-        "scale_metadata": scale,
-    }
+    return precomputed(kvstore, "uint16", **scale)
 
 
 def _create(described: dict[str, Any]) -> ts.TensorStore:

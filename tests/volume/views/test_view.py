@@ -9,9 +9,11 @@ import hypothesis
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf import volume
+from ffn_tf.volume import place as place_lib
 from ffn_tf.volume.formats import chunked
 from ffn_tf.volume.views import border, combine, index, resample, values, view
 
@@ -287,6 +289,59 @@ def test_only_voxels_that_are_seen_are_read(name, counted, data):
     made = CASES[name].make(whole)
     voxels = made.read(box_in(data, made.domain))
     assert source.num_voxels == len(np.unique(voxels))
+
+
+@pytest.fixture
+def served(http_server, http_folder):
+    """served(): VOXELS on a web server, opened anew; nothing is in memory."""
+    kvstore = {"driver": "file", "path": f"{http_folder}/"}
+    spec = volumes.precomputed(
+        kvstore,
+        VOXELS.dtype,
+        size=VOXELS.shape[::-1],
+        voxel_offset=START[::-1],
+        chunk_size=CHUNK[::-1],
+        resolution=SIZE_NM[::-1],
+        encoding="raw",
+    )
+    ts.open(spec, create=True).result()[..., 0].T.write(VOXELS).result()
+
+    def make():
+        place_lib.context.cache_clear()  # So is what this process keeps.
+        opened = volume.open(f"{http_server.url}/{http_folder.name}")
+        assert opened.domain == DOMAIN and opened.info.chunk_zyx == CHUNK
+        http_server.reset()
+        return opened
+
+    return make
+
+
+@pytest.mark.parametrize("name", UNCHANGED)
+def test_only_bytes_of_chunks_that_are_seen_are_read(name, served, http_server):
+    """Counted by the server; the voxels say in which chunks they are."""
+    whole = CASES[name].expected(VOXELS)
+    domain = Box.from_size(CASES[name].start, whole.shape)
+    size = [-(-n // 4) for n in domain.size]
+    for share in (0, 0.5, 1):
+        start = [
+            s + int(share * (n - m))
+            for s, n, m in zip(domain.start, domain.size, size)
+        ]
+        box = Box.from_size(start, size)
+        made = CASES[name].make(served())
+        assert http_server.state().total == 0
+        voxels = made.read(box)
+        np.testing.assert_array_equal(voxels, part(whole, made, box))
+        zyx = np.unravel_index(np.unique(voxels) - 1, VOXELS.shape)
+        seen = set(zip(*(at // c for at, c in zip(zyx, CHUNK))))
+        expected = sum(
+            Box.from_size(np.multiply(index, CHUNK), CHUNK)
+            .clipped(Box.from_shape(VOXELS.shape))
+            .num_voxels
+            for index in seen
+        )
+        assert http_server.state().bytes_sent == expected * VOXELS.itemsize
+        assert 0 < expected < VOXELS.size / 2
 
 
 @every_view
