@@ -11,6 +11,7 @@ import tensorstore as ts
 
 from ffn_tf.volume import source
 from ffn_tf.volume.box import Box
+from servers import volumes
 
 # [channel, z, y, x], every voxel different.
 VOXELS = np.arange(2 * 5 * 7 * 9, dtype=np.uint16).reshape(2, 5, 7, 9)
@@ -32,7 +33,7 @@ with_and_without_shards = pytest.mark.parametrize(
 
 
 def write(
-    kvstore: str,
+    kvstore: dict[str, Any] | str,
     voxels: np.ndarray = VOXELS,
     encoding: str = "raw",
     box: Box | None = None,
@@ -43,26 +44,17 @@ def write(
     If there is a box, that is 5, and nothing else is written.
     """
     stored = voxels.transpose(3, 2, 1, 0)
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": kvstore,
-            "multiscale_metadata": {
-                "type": "image",
-                "data_type": voxels.dtype.name,
-                "num_channels": len(voxels),
-            },
-            "scale_metadata": {
-                "size": stored.shape[:3],
-                "voxel_offset": START[::-1],
-                "chunk_size": [4, 3, 2],
-                "resolution": [4, 8, 40],
-                "encoding": encoding,
-                **scale,
-            },
-        },
-        create=True,
-    ).result()
+    described = {
+        "size": stored.shape[:3],
+        "voxel_offset": START[::-1],
+        "chunk_size": [4, 3, 2],
+        "resolution": [4, 8, 40],
+        "encoding": encoding,
+    }
+    spec = volumes.precomputed(
+        kvstore, voxels.dtype, channels=len(voxels), **described | scale
+    )
+    store = ts.open(spec, create=True).result()
     if box is None:
         store.write(stored).result()
     else:

@@ -1,8 +1,10 @@
-"""Volumes that count what is read of them, and one of 10^18 voxels."""
+"""Volumes that count what is read of them, and one of 10^18 voxels; files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import os
+import pathlib
 import types
 from typing import Any
 
@@ -89,3 +91,18 @@ def exabyte() -> tuple[volume.Volume, Formula]:
     domain = Box((-3, 10, 5), (10**6 - 3, 10**6 + 10, 10**6 + 5))
     source = Formula(volume.VolumeInfo(domain, np.dtype(np.uint16), (40, 8, 4)))
     return volume.Volume(source, "exabyte", writable=False), source
+
+
+@pytest.fixture(scope="session")
+def tree() -> Callable[[str | os.PathLike[str]], dict[str, bytes]]:
+    """tree(folder): the bytes of all files in it, by their paths."""
+
+    def make(folder: str | os.PathLike[str]) -> dict[str, bytes]:
+        root = pathlib.Path(folder)
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in sorted(root.rglob("*"))
+            if path.is_file()
+        }
+
+    return make

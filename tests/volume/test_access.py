@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf import volume
@@ -40,19 +41,8 @@ def make(kvstore, encoding="raw", dtype="uint8", channels=1, sharding=None):
         }
         if encoding == "compressed_segmentation":
             scale["compressed_segmentation_block_size"] = [8, 4, 2]
-        store = ts.open(
-            {
-                "driver": "neuroglancer_precomputed",
-                "kvstore": kvstore,
-                "multiscale_metadata": {
-                    "type": "image",
-                    "data_type": dtype,
-                    "num_channels": channels,
-                },
-                "scale_metadata": scale,
-            },
-            create=True,
-        ).result()
+        spec = volumes.precomputed(kvstore, dtype, channels=channels, **scale)
+        store = ts.open(spec, create=True).result()
         numbers = np.arange(np.prod(size) * channels) * 37 % 251
         store.write(numbers.astype(dtype).reshape(*size, channels)).result()
 

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import pathlib
 
 import h5py
 import hypothesis
@@ -80,16 +79,6 @@ def check(output, voxels, info, num_scales=None):
     for mip, wanted in list(enumerate(expected))[1:]:
         with volume.open(f"{output}{joint}mip={mip}") as found:
             np.testing.assert_array_equal(found.read(), wanted, str(mip))
-
-
-def tree(folder):
-    """The bytes of all files."""
-    root = pathlib.Path(folder)
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
 
 
 # -----------------------------------------------------------------------------
@@ -180,6 +169,25 @@ def test_whole_shards_are_written(tmp_path, monkeypatch):
     check(output, LABELS, plan.info)
 
 
+def test_an_empty_chunk_is_stored_in_its_shard(tmp_path, monkeypatch):
+    """Of labels as they are stored by default, from 128^3 voxels on."""
+    monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**22)
+    voxels = 1 + np.arange(128**3, dtype=np.uint32) // 99
+    voxels = voxels.reshape(128, 128, 128)
+    voxels[64:, :64, 64:] = 0
+    output = f"precomputed://{tmp_path}/labels"
+    source = volume.from_array(voxels)
+    copy(source, output, chunk=(64, 64, 64), num_scales=1)
+    assert not list(tmp_path.rglob("64-128_*"))  # No chunk is a file.
+    assert list(tmp_path.rglob("*.shard"))
+    for method in ("tensorstore", "cloudvolume"):
+        pytest.importorskip(method)
+        with volume.open(f"{output}?access={method}") as found:
+            np.testing.assert_array_equal(found.read(), voxels)
+            empty = Box((64, 0, 64), (128, 64, 128))
+            assert not found.read(empty).any()
+
+
 # -----------------------------------------------------------------------------
 # Sections
 # -----------------------------------------------------------------------------
@@ -248,7 +256,7 @@ def smooth():
     return found.astype(np.uint8)
 
 
-def test_jpeg_loses_each_voxel_once(tmp_path, monkeypatch):
+def test_jpeg_loses_each_voxel_once(tree, tmp_path, monkeypatch):
     """Its bytes do not depend on the order in which blocks came to be."""
     monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**12)
     voxels, asked = smooth(), codec.Codec(encoding="jpeg", jpeg_quality=90)

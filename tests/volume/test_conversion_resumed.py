@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -77,16 +76,6 @@ def whole(tmp_path_factory):
     return make
 
 
-def tree(folder):
-    """The bytes of all files."""
-    root = pathlib.Path(folder)
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file()
-    }
-
-
 class Stop(OSError):
     """What a test raises where it stops a job."""
 
@@ -155,7 +144,7 @@ def test_goes_on_with_what_is_missing(output, counted, tmp_path, whole):
 
 
 @every_format
-def test_complete_it_is_left_alone(output, counted, tmp_path):
+def test_complete_it_is_left_alone(output, counted, tree, tmp_path):
     output = output.format(tmp_path)
     copy(source_of(EM), output)
     before = tree(tmp_path)
@@ -173,7 +162,7 @@ def test_a_failure_before_the_first_block_leaves_nothing(output, tmp_path):
 
 @every_format
 def test_stopped_before_any_small_file_rename_or_removal(
-    output, tmp_path, monkeypatch
+    output, tree, tmp_path, monkeypatch
 ):
     """As if killed there: nothing is tidied up."""
     monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**14)
@@ -297,7 +286,7 @@ def killed_and_resumed(source, output, seed, kills):
 @pytest.mark.parametrize(
     "output", ["precomputed://{}/em", "{}/em.zarr", "{}/em.h5:raw"]
 )
-def test_killed_at_random_moments(output, tmp_path):
+def test_killed_at_random_moments(output, tree, tmp_path):
     voxels = (np.arange(24 * 40 * 48) // 3).astype(np.uint32)
     np.save(tmp_path / "in.npy", voxels.reshape(24, 40, 48))
     outputs = [output.format(tmp_path / name) for name in ("a", "b")]

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf.volume import failures
@@ -41,15 +42,7 @@ def precomputed(encoding, voxels, sharded=""):
             "data_encoding": sharded,
             "minishard_index_encoding": "gzip",
         }
-    return {
-        "driver": "neuroglancer_precomputed",
-        "multiscale_metadata": {
-            "type": "image",
-            "data_type": voxels.dtype.name,
-            "num_channels": 1,
-        },
-        "scale_metadata": scale,
-    }
+    return volumes.precomputed("memory://", voxels.dtype, **scale)
 
 
 def zarr(compressor):

@@ -8,6 +8,7 @@ import hypothesis
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf.volume import failures, grid
@@ -230,25 +231,18 @@ SHARDING = {
 
 def sharded_jpeg(folder):
     """A view [z, y, x] of a volume as the H01 release has them."""
-    spec = {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
-        "multiscale_metadata": {
-            "type": "image",
-            "data_type": "uint8",
-            "num_channels": 1,
-        },
-        "scale_metadata": {
-            "key": "s0",
-            "size": SHAPE_XYZ,
-            "voxel_offset": [5, 10, -3],
-            "chunk_size": [4, 5, 8],
-            "encoding": "jpeg",
-            "jpeg_quality": 100,
-            "resolution": [4, 8, 33],
-            "sharding": SHARDING,
-        },
-    }
+    spec = volumes.precomputed(
+        f"file://{folder}/",
+        np.uint8,
+        key="s0",
+        size=SHAPE_XYZ,
+        voxel_offset=[5, 10, -3],
+        chunk_size=[4, 5, 8],
+        encoding="jpeg",
+        jpeg_quality=100,
+        resolution=[4, 8, 33],
+        sharding=SHARDING,
+    )
     store = ts.open(spec, create=True).result()[..., 0].T
     values = 1 + np.arange(math.prod(SHAPE_XYZ)) % 250
     store.write(values.reshape(store.shape).astype(np.uint8)).result()

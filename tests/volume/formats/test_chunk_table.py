@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf.volume.formats import chunk_table
@@ -31,16 +32,7 @@ def precomputed(kvstore, channels=1, **sharding):
             **GZIP,
             **sharding,
         }
-    return {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": kvstore,
-        "multiscale_metadata": {
-            "type": "image",
-            "data_type": "uint16",
-            "num_channels": channels,
-        },
-        "scale_metadata": scale,
-    }
+    return volumes.precomputed(kvstore, np.uint16, channels=channels, **scale)
 
 
 def bits(shift, minishard, shard, hashed="identity"):

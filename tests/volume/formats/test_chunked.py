@@ -6,6 +6,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf import volume
@@ -102,25 +103,16 @@ def test_precomputed_scales_and_channels(tmp_path):
     folder = tmp_path / "em"
     for mip, factor in enumerate((1, 2)):
         coarse = VOXELS[:, ::factor, ::factor].T
-        store = ts.open(
-            {
-                "driver": "neuroglancer_precomputed",
-                "kvstore": f"file://{folder}/",
-                "multiscale_metadata": {
-                    "type": "image",
-                    "data_type": "uint16",
-                    "num_channels": 2,
-                },
-                "scale_metadata": {
-                    "size": coarse.shape,
-                    "resolution": [4 * factor, 4 * factor, 40],
-                    "chunk_size": [4, 4, 4],
-                    "encoding": "raw",
-                },
-            },
-            create=True,
-            open=True,
-        ).result()
+        spec = volumes.precomputed(
+            f"file://{folder}/",
+            coarse.dtype,
+            channels=2,
+            size=coarse.shape,
+            resolution=[4 * factor, 4 * factor, 40],
+            chunk_size=[4, 4, 4],
+            encoding="raw",
+        )
+        store = ts.open(spec, create=True, open=True).result()
         store[..., 0].write(coarse).result()
         store[..., 1].write(coarse + np.uint16(1000)).result()
         with volume.open(f"{folder}?mip={mip}") as found:

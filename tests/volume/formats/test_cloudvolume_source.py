@@ -15,7 +15,6 @@ from servers.channels import (
     VOXELS,
     with_and_without_shards,
 )
-import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume import place
@@ -282,26 +281,7 @@ def test_a_bucket_that_recovers(kind, gcs_server, gcs_bucket, tmp_path):
 def test_a_bucket_of_another_server_s(s3_server, s3_bucket):
     """Of S3's kind; what is not public is as if it were not there."""
     boto3 = pytest.importorskip("boto3")
-    stored = VOXELS.transpose(3, 2, 1, 0)
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": s3_server.kvstore(s3_bucket, "em"),
-            "multiscale_metadata": {
-                "type": "image",
-                "data_type": "uint16",
-                "num_channels": 2,
-            },
-            "scale_metadata": {
-                "size": stored.shape[:3],
-                "voxel_offset": START[::-1],
-                "resolution": [4, 8, 40],
-                "encoding": "raw",
-            },
-        },
-        create=True,
-    ).result()
-    store.write(stored).result()
+    channels.write(s3_server.kvstore(s3_bucket, "em"))
     place, query = f"s3://{s3_bucket}/em", f"?endpoint={s3_server.url}"
     with pytest.raises(FileNotFoundError, match="info that everybody may"):
         opened(place, query)

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 from PIL import Image
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
@@ -44,20 +45,10 @@ def encoded(folder, encoding, voxels) -> bytes:
     }
     if encoding == "compressed_segmentation":
         scale["compressed_segmentation_block_size"] = [8, 8, 8]
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": f"file://{folder}/",
-            "multiscale_metadata": {
-                "type": "image",
-                "data_type": voxels.dtype.name,
-                "num_channels": voxels.shape[3],
-            },
-            "scale_metadata": scale,
-        },
-        create=True,
-    ).result()
-    store.write(voxels).result()
+    spec = volumes.precomputed(
+        f"file://{folder}/", voxels.dtype, channels=voxels.shape[3], **scale
+    )
+    ts.open(spec, create=True).result().write(voxels).result()
     x, y, z, _ = voxels.shape
     return (folder / f"1_1_1/0-{x}_0-{y}_0-{z}").read_bytes()
 

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
@@ -44,26 +45,17 @@ class Files:
 
 def made(folder, sharding=SHARDING, voxels=VOXELS):
     """Scale and files of a volume of 5 x 4 x 3 chunks, x y z."""
-    store = ts.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": f"file://{folder}/",
-            "multiscale_metadata": {
-                "type": "image",
-                "data_type": "uint16",
-                "num_channels": 1,
-            },
-            "scale_metadata": {
-                "size": voxels.shape,
-                "voxel_offset": [10, 20, 30],
-                "chunk_size": [2, 2, 2],
-                "resolution": [1, 1, 1],
-                "encoding": "raw",
-                "sharding": sharding,
-            },
-        },
-        create=True,
-    ).result()
+    spec = volumes.precomputed(
+        f"file://{folder}/",
+        voxels.dtype,
+        size=voxels.shape,
+        voxel_offset=[10, 20, 30],
+        chunk_size=[2, 2, 2],
+        resolution=[1, 1, 1],
+        encoding="raw",
+        sharding=sharding,
+    )
+    store = ts.open(spec, create=True).result()
     store[..., 0].write(voxels).result()
     files = Files(folder)
     place = address_lib.parse(f"precomputed://{folder}")

@@ -7,6 +7,7 @@ import hypothesis
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+from servers import volumes
 import tensorstore as ts
 
 from ffn_tf.volume.formats import sharding
@@ -18,29 +19,22 @@ def spec_of(division, chunk=(2, 3, 4), kvstore="memory://"):
     """A precomputed volume of one byte per voxel, divided so."""
     preshift, minishard, shard = division.bits
     size = [n * c for n, c in zip(division.grid_zyx, chunk)]
-    return {
-        "driver": "neuroglancer_precomputed",
-        "kvstore": kvstore,
-        "multiscale_metadata": {
-            "type": "image",
-            "data_type": "uint8",
-            "num_channels": 1,
+    return volumes.precomputed(
+        kvstore,
+        np.uint8,
+        size=size[::-1],
+        resolution=[1, 1, 1],
+        chunk_size=chunk[::-1],
+        encoding="raw",
+        key="s0",
+        sharding={
+            "@type": "neuroglancer_uint64_sharded_v1",
+            "hash": "identity",
+            "preshift_bits": preshift,
+            "minishard_bits": minishard,
+            "shard_bits": shard,
         },
-        "scale_metadata": {
-            "size": size[::-1],
-            "resolution": [1, 1, 1],
-            "chunk_size": chunk[::-1],
-            "encoding": "raw",
-            "key": "s0",
-            "sharding": {
-                "@type": "neuroglancer_uint64_sharded_v1",
-                "hash": "identity",
-                "preshift_bits": preshift,
-                "minishard_bits": minishard,
-                "shard_bits": shard,
-            },
-        },
-    }
+    )
 
 
 def test_the_example_of_the_module():
