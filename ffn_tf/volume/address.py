@@ -52,6 +52,7 @@ import re
 from typing import Any, TypeVar
 import urllib.parse
 
+from ffn_tf.volume import checks
 from ffn_tf.volume import place as place_lib
 
 T = TypeVar("T")
@@ -322,7 +323,7 @@ def _query(text: str, query: str) -> dict[str, Any]:
         elif key == "resolution_nm":
             options[key] = _resolution(text, value)
         elif key == "deadline_s":
-            options[key] = _deadline(text, value)
+            options[key] = checks.positive(value, f"{text}: deadline_s")
         elif key in _VALUES:
             if value not in _VALUES[key]:
                 raise ValueError(
@@ -340,19 +341,6 @@ def _query(text: str, query: str) -> dict[str, Any]:
                 f"endpoint=URL or aws_region=NAME."
             )
     return options
-
-
-def _deadline(text: str, value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise ValueError(
-            f"{text}: deadline_s takes a positive number of seconds, found "
-            f"{value!r}."
-        )
-    return seconds
 
 
 def _resolution(text: str, value: str) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Checks of what a YAML file says, value by value.
+"""Checks of what a YAML file or an address says, value by value.
 
 Each takes a value and where it was found, gives it back as the type that it
 stands for, and raises a ValueError that says what was found and expected.
@@ -77,6 +77,19 @@ def number(value: Any, where: str) -> int | float:
     if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError(f"{where}: expected a number, found {value!r}.")
     return value
+
+
+def positive(value: str, where: str) -> float:
+    """A text that is a number above 0."""
+    try:
+        found = float(value)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < math.inf:
+        raise ValueError(
+            f"{where}: expected a positive number, found {value!r}."
+        )
+    return found
 
 
 def flag(value: Any, where: str) -> bool:

@@ -153,8 +153,8 @@ def test_a_deadline_names_the_boxes_that_are_late(
         ("cache=memory", "no cache=memory; expected disk, trusted"),
         ("cache=disk", "on this machine"),
         ("tolerate=all", "no tolerate=all; expected corrupt"),
-        ("deadline_s=0", "positive number of seconds, found '0'"),
-        ("deadline_s=soon", "positive number of seconds, found 'soon'"),
+        ("deadline_s=0", "deadline_s: expected a positive number, found '0'"),
+        ("deadline_s=soon", "expected a positive number, found 'soon'"),
     ],
 )
 def test_options_that_are_wrong(tmp_path, query, message):

@@ -47,6 +47,7 @@ import zlib
 import diskcache
 
 from ffn_tf import program
+from ffn_tf.volume import checks
 
 _FOLDER = "chunks-1"  # Another number, should entries ever look different.
 _TAG = struct.Struct("<BI")  # absent, checksum; the generation follows
@@ -105,14 +106,7 @@ def options_of_process(trust: bool = False) -> CacheOptions:
       ValueError: a size that is no positive number.
     """
     told = os.environ.get("FFN_CACHE_GB", "10")
-    try:
-        size = float(told)
-    except ValueError:
-        size = 0.0
-    if not 0 < size < float("inf"):
-        raise ValueError(
-            f"FFN_CACHE_GB: expected a positive size in GB, found {told!r}."
-        )
+    size = checks.positive(told, "FFN_CACHE_GB")
     return CacheOptions(size, os.environ.get("FFN_CACHE_DIR", ""), trust)
 
 
