@@ -1,5 +1,6 @@
 # make fetch      real data from its public homes, 18 MB (needs the internet)
-# make demo       a real crop, segmented and scored, with a picture
+# make demo       all of it on phantoms, in minutes, without data; with
+#                 DATASET=fib25, Google's network on a real crop (make fetch)
 # make test       lint and the tests; under ten minutes on two cores
 # make test-all   the slow ones too
 # make bench      the benchmarks, quick ones
@@ -9,6 +10,7 @@
 # pinned versions of requirements.txt. PYTHON is only used for that.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+DATASET := phantom
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -33,7 +35,7 @@ fetch: $(READY)
 	$(BIN)/python third_party/fetch.py fib25
 
 demo: $(READY)
-	$(BIN)/python -m ffn_tf.demo --output_dir=out/demo
+	$(BIN)/python -m ffn_tf.demo --dataset=$(DATASET) --output_dir=out/$(DATASET)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -51,6 +53,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_segment.py --quick
 	$(BIN)/python benchmarks/bench_volumes.py --quick
 	$(BIN)/python benchmarks/bench_partitions.py --quick
+	$(BIN)/python benchmarks/bench_input.py --quick
+	$(BIN)/python benchmarks/bench_train.py --quick
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -27,7 +27,10 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["ffn_tf*", "segclr*"]),
-    package_data={"ffn_tf": ["py.typed"]},
+    package_data={
+        "ffn_tf": ["py.typed"],
+        "ffn_tf.model": ["shipped/*"],
+    },
     install_requires=[
         "absl-py>=2",
         "cloud-volume>=12",

@@ -20,7 +20,6 @@ import numpy as np
 
 from ffn_tf import phantom, program, volume
 from ffn_tf.phantom import picture
-from ffn_tf.training import patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ def main(argv: list[str]) -> None:
         wrote += f"{outputs.output_dir}/dataset.yaml"
         image = f"{outputs.output_dir}/image.zarr"
         with volume.open(image) as made:
-            mean, stddev = patches.mean_and_stddev(made)
+            mean, stddev = volume.grey.measured(made)
         following = (
             f"python -m ffn_tf.run_inference --image={image} "
             f"--image_mean={mean:.0f} --image_stddev={stddev:.0f} "

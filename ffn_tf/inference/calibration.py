@@ -30,7 +30,7 @@ def samples(
     Raises:
       ValueError: no sample without NaN or infinity.
     """
-    raw = intensity.samples(image, image.domain, view.size)
+    raw = volume.grey.samples(image, image.domain, view.size)
     fields = [
         intensity.normalised(box, request.image_mean, request.image_stddev)
         for box in raw

@@ -11,59 +11,16 @@ volume's are far from that. Networks that were trained here know theirs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import itertools
 from typing import Any
 
 import numpy as np
 
 from ffn_tf import volume
 
-_GRID = 3  # Samples along each axis.
-_EDGE = 64  # Of the boxes that a volume is measured by, as training does.
-
 
 def normalised(raw: np.ndarray, mean: float, stddev: float) -> np.ndarray:
     """See the module; computed in float32, as google/ffn does."""
     return (raw.astype(np.float32) - np.float32(mean)) / np.float32(stddev)
-
-
-def samples(
-    image: volume.Volume, within: volume.Box, size: Sequence[int]
-) -> list[np.ndarray]:
-    """Raw boxes [z, y, x] of `size`, spread over the box `within`."""
-    axes = [
-        [
-            start + (length - n) * (2 * i + 1) // (2 * _GRID)
-            for i in range(_GRID)
-        ]
-        for start, length, n in zip(within.start, within.size, size)
-    ]
-    boxes = [
-        volume.Box.from_size(corner, size)
-        for corner in sorted(set(itertools.product(*axes)))
-    ]
-    return list(image.read_many(boxes))
-
-
-def _tissue(raw: Sequence[np.ndarray]) -> np.ndarray:
-    """The values [n] float64 of boxes that count: finite, and not 0."""
-    voxels = np.concatenate([box.ravel() for box in raw]).astype(np.float64)
-    return voxels[np.isfinite(voxels) & (voxels != 0)]
-
-
-def measured(image: volume.Volume) -> tuple[float, float]:
-    """(mean, stddev) of the boxes that training measures a volume by.
-
-    Raises:
-      ValueError: there is nothing, or a single value.
-    """
-    size = [min(n, _EDGE) for n in image.domain.size]
-    voxels = _tissue(samples(image, image.domain, size))
-    if not (voxels.size and voxels.std() > 0):
-        raise ValueError(
-            f"{image.address}: one grey value, or none, in 27 places. Is it EM?"
-        )
-    return float(voxels.mean()), float(voxels.std())
 
 
 def of_training(origin: Mapping[str, Any]) -> list[tuple[float, float]]:
@@ -82,7 +39,7 @@ def doubt(raw: Sequence[np.ndarray], mean: float, stddev: float) -> str:
     Voxels of 0 count as outside the tissue. One standard deviation aside in
     the mean, or a factor of two in the spread, is far.
     """
-    voxels = _tissue(raw)
+    voxels = volume.grey.tissue(raw)
     if voxels.size < 2:
         return ""
     found_mean, found_stddev = float(voxels.mean()), float(voxels.std())

@@ -188,8 +188,9 @@ class Run:
 
     def _samples_digest(self) -> str:
         """Tells images apart that lie, or lay, at the same address."""
-        size = np.minimum(self.network.view.size, self.image.domain.size)
-        found = intensity.samples(self.image, self.image.domain, size.tolist())
+        domain = self.image.domain
+        size = np.minimum(self.network.view.size, domain.size).tolist()
+        found = volume.grey.samples(self.image, domain, size)
         return hashlib.sha256(b"".join(v.tobytes() for v in found)).hexdigest()
 
     def _fingerprint(self) -> dict[str, Any]:
@@ -266,7 +267,7 @@ class Run:
             if path.exists():
                 program.warn(f"{path} is damaged, and is made anew.")
         doubt = intensity.doubt(
-            intensity.samples(self.image, self.box, self.network.view.size),
+            volume.grey.samples(self.image, self.box, self.network.view.size),
             self.request.image_mean,
             self.request.image_stddev,
         )

@@ -11,11 +11,19 @@ from ffn_tf.program import quiet
 quiet.import_tensorflow()
 
 # ruff: noqa: E402 (TensorFlow must be imported quietly, so first)
-from ffn_tf.model.catalog import describe, load, network_name, origin, save
+from ffn_tf.model.catalog import (
+    SHIPPED,
+    describe,
+    load,
+    network_name,
+    origin,
+    save,
+)
 from ffn_tf.model.convstack import ConvStack
 from ffn_tf.model.fov import FieldOfView
 
 __all__ = [
+    "SHIPPED",
     "ConvStack",
     "FieldOfView",
     "describe",

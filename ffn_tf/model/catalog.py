@@ -7,6 +7,8 @@ A saved network is a folder of two files:
     model.weights.h5    Keras 3 weights
 
 `load` also accepts the prefix of a TensorFlow 1 checkpoint of google/ffn.
+`SHIPPED` is such a folder: the network that comes with this package, trained on
+phantoms (shipped/README.md).
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ import numpy as np
 from ffn_tf import program
 from ffn_tf.model import convstack, fov, tf1_checkpoint
 from ffn_tf.volume import files
+
+SHIPPED = str(pathlib.Path(__file__).parent / "shipped")
 
 _NETWORKS = {"convstack": convstack.ConvStack}
 # google/ffn's `model_name` for the same network.

@@ -4,6 +4,7 @@ from ffn_tf.program.interruption import HeldBack
 from ffn_tf.program.launch import finish, start, warn
 from ffn_tf.program.named import named
 from ffn_tf.program.options import (
+    command_line,
     define_flags,
     from_flags,
     given_flags,
@@ -15,6 +16,7 @@ from ffn_tf.program.provenance import describe_code, file_digest
 __all__ = [
     "HeldBack",
     "Progress",
+    "command_line",
     "define_flags",
     "describe_code",
     "file_digest",

@@ -17,6 +17,7 @@ str with `choices=` (an enum).
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import types
 import typing
 from typing import Any, TypeVar
@@ -111,6 +112,25 @@ def given_flags(options: type) -> dict[str, Any]:
         for name, value in _values(options).items()
         if flags.FLAGS[name].present
     }
+
+
+def command_line(name: str, *options: Any) -> str:
+    """`python -m ffn_tf.NAME` with what the `options` have beside defaults."""
+    words = ["python", "-m", f"ffn_tf.{name}"]
+    for part in options:
+        for field in dataclasses.fields(part):
+            value = getattr(part, field.name)
+            if "help" not in field.metadata or value == field.default:
+                continue
+            if isinstance(value, bool):
+                words.append(
+                    f"--{field.name}" if value else f"--no{field.name}"
+                )
+            else:
+                several = value if isinstance(value, tuple) else (value,)
+                text = ",".join(str(v) for v in several)
+                words.append(shlex.quote(f"--{field.name}={text}"))
+    return " ".join(words)
 
 
 def _values(options: type) -> dict[str, Any]:

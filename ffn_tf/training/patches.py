@@ -16,16 +16,12 @@ from collections.abc import Mapping, Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from ffn_tf import volume
 from ffn_tf.volume.box import Triple
-
-# Edge of the boxes that are measured, voxels.
-_SAMPLE = 64
 
 
 class Patches:
@@ -245,25 +241,3 @@ class _Volumes:
             place = part.relative_to(box.start).slices
             result.append(_Part(place, (images[i], mask, weights)))
         return result
-
-
-def mean_and_stddev(image: volume.Volume) -> tuple[float, float]:
-    """Of the grey values of 27 boxes that are spread over a volume.
-
-    Voxels of 0 are outside of the tissue, and do not count.
-    """
-    domain = image.domain
-    size = [min(n, _SAMPLE) for n in domain.size]
-    starts = [
-        sorted({first + (n - m) * i // 6 for i in (1, 3, 5)})
-        for first, n, m in zip(domain.start, domain.size, size)
-    ]
-    boxes = [
-        volume.Box.from_size(start, size)
-        for start in itertools.product(*starts)
-    ]
-    values = np.concatenate([box.ravel() for box in image.read_many(boxes)])
-    values = values[values != 0].astype(np.float64)
-    if not values.size:
-        raise ValueError(f"{image.address}: only zeros, in 27 places.")
-    return float(values.mean()), float(values.std())

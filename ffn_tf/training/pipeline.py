@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from ffn_tf import volume
 from ffn_tf.sampling import records
 from ffn_tf.training import augmentation, patches
 from ffn_tf.training.moves import INSIDE, OUTSIDE, Example
@@ -285,7 +286,7 @@ def normalisations(
         if name not in found:
             measured = (0.0, 1.0)
             if mean is None or stddev is None:
-                measured = patches.mean_and_stddev(opened.image(name))
+                measured = volume.grey.measured(opened.image(name))
             found[name] = Normalisation(
                 measured[0] if mean is None else mean,
                 measured[1] if stddev is None else stddev,

@@ -183,7 +183,7 @@ class Validator:
         if len(known) == 1:
             return known[0]
         with volume.open(self._address) as image:
-            return intensity.measured(image)
+            return volume.grey.measured(image)
 
 
 def segmented(

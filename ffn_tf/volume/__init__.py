@@ -11,6 +11,7 @@
     dataset                      the YAML files that describe specimens
     address                      the strings that name volumes
     labels                       objects: renumbered, split into parts, dusted
+    grey                         grey values, sampled and measured
     views                        volumes made of volumes
     streams                      read, process, write, in bounded memory
     access, tolerance, failures  who reads, what damage means, how reads fail
@@ -27,6 +28,7 @@ from ffn_tf.volume import (
     dataset,
     failures,
     files,
+    grey,
     grid,
     labels,
     streams,
@@ -54,6 +56,7 @@ __all__ = [
     "failures",
     "files",
     "from_array",
+    "grey",
     "grid",
     "labels",
     "open",

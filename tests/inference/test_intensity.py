@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from ffn_tf import volume
 from ffn_tf.inference import intensity
 
 
@@ -12,28 +11,6 @@ def test_normalised_is_float32_throughout():
     found = intensity.normalised(raw, 128, 33)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, [[[-1, 0, 1]]])
-
-
-def test_samples_are_spread_over_the_volume():
-    """Every voxel differs, so each sample tells where it is from."""
-    shape = (6, 9, 12)
-    raw = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
-    image = volume.from_array(raw, start=(100, 200, 300))
-    found = intensity.samples(image, image.domain, (2, 3, 4))
-    assert len(found) == 27
-    assert {box.shape for box in found} == {(2, 3, 4)}
-    corners = {
-        tuple(int(v) for v in np.argwhere(raw == box[0, 0, 0])[0])
-        for box in found
-    }
-    assert corners == {
-        (z, y, x) for z in (0, 2, 3) for y in (1, 3, 5) for x in (1, 4, 6)
-    }
-
-
-def test_a_volume_of_one_sample():
-    image = volume.from_array(np.ones((2, 3, 4), np.uint8))
-    assert len(intensity.samples(image, image.domain, (2, 3, 4))) == 1
 
 
 @pytest.mark.parametrize(

@@ -110,20 +110,6 @@ def test_borders_can_be_ignored(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_equal(weights[0], expected)
 
 
-def test_mean_and_stddev(tmp_path: pathlib.Path) -> None:
-    rng = np.random.default_rng(0)
-    array = rng.normal(120, 30, (90, 80, 70)).clip(1, 255).astype(np.uint8)
-    array[:, :, :8] = 0  # Outside of the tissue.
-    np.save(tmp_path / "i.npy", array)
-    np.save(tmp_path / "l.npy", np.ones(array.shape, np.uint32))
-    with patches.Patches(
-        {"v": f"{tmp_path}/i.npy"}, {"v": f"{tmp_path}/l.npy"}
-    ) as opened:
-        mean, stddev = patches.mean_and_stddev(opened.image("v"))
-    assert mean == pytest.approx(119.5, abs=1)
-    assert stddev == pytest.approx(30, abs=1)
-
-
 def test_what_does_not_fit(
     arrays: dict[str, np.ndarray], tmp_path: pathlib.Path
 ) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
-from ffn_tf.inference import intensity
 from ffn_tf.validation import checkpoint
 
 ALL = "start { x: 30 y: 20 z: 10 } size { x: 28 y: 16 z: 20 }"
@@ -171,26 +170,3 @@ def test_skeletons_need_a_voxel_size(tissue, tmp_path):
 def test_options_that_do_not_fit(given, says):
     with pytest.raises(ValueError, match=says):
         checkpoint.ValidationOptions(**given)
-
-
-def test_measured_as_training_does(tmp_path):
-    """Of the same boxes: large enough that they do not cover everything."""
-    from ffn_tf.training import patches
-
-    rng = np.random.default_rng(1)
-    values = rng.integers(0, 200, (71, 90, 230)).astype(np.uint8)
-    values[:, :, 70:80] = 255
-    np.save(tmp_path / "em.npy", values)
-    with volume.open(f"{tmp_path}/em.npy") as opened:
-        found = intensity.measured(opened)
-        expected = patches.mean_and_stddev(opened)
-    assert found == pytest.approx(expected)
-
-
-def test_one_grey_value_cannot_be_measured(tmp_path):
-    np.save(tmp_path / "em.npy", np.full((9, 9, 9), 7, np.uint8))
-    with (
-        volume.open(f"{tmp_path}/em.npy") as opened,
-        pytest.raises(ValueError, match="one grey value"),
-    ):
-        intensity.measured(opened)
