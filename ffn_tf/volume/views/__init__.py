@@ -12,7 +12,7 @@ Views are Volumes, so views are made of views.
 """
 
 from ffn_tf.volume.views.border import broadcast, padded
-from ffn_tf.volume.views.combine import concatenated, masked, overlaid
+from ffn_tf.volume.views.combine import concatenated, masked, overlaid, stacked
 from ffn_tf.volume.views.index import (
     cropped,
     flipped,
@@ -35,6 +35,7 @@ __all__ = [
     "padded",
     "resampled",
     "rescaled",
+    "stacked",
     "strided",
     "translated",
     "transposed",

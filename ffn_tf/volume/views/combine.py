@@ -1,14 +1,17 @@
-"""Views of several volumes: masked, concatenated, overlaid (see view.py).
+"""Views of several volumes: masked, concatenated, stacked, overlaid.
 
     masked         a volume where a mask says so, elsewhere one value
     concatenated   volumes that lie side by side along an axis
+    stacked        volumes put side by side along an axis, wherever they lie
     overlaid       volumes anywhere; where they meet, the later one is seen
 
 Volumes that become one have the same voxel size and dtype. Their places are
-those of their domains: `index.translated` puts them elsewhere.
+those of their domains: `index.translated` puts them elsewhere. What a view is,
+view.py says.
 
 Laws (tests/volume/views/test_combine.py):
     concatenated(cut pieces of v) == v, in any order of the pieces
+    stacked is numpy.concatenate, and begins where the first volume does
     overlaid([a, b]) is b in the domain of b, a in the rest of that of a
     no voxel is read that is not seen
 """
@@ -23,7 +26,7 @@ import numpy as np
 
 from ffn_tf.volume.box import Box, triple
 from ffn_tf.volume.store import Volume
-from ffn_tf.volume.views import resample, values, view
+from ffn_tf.volume.views import index, resample, values, view
 from ffn_tf.volume.views.view import Part, Patch, PatchView
 
 
@@ -239,3 +242,24 @@ def _beside(before: Box, after: Box, along: int) -> Box:
     start[along] = before.end[along]
     end[along] = max(start[along], after.end[along])
     return Box(triple(start), triple(end))
+
+
+def stacked(volumes: Sequence[Volume], axis: str) -> Volume:
+    """Volumes one behind another along `axis`, in their order.
+
+    The first stays where it is; each other is moved to where the one before
+    it ends.
+
+    Args:
+      volumes: of one voxel size and dtype, and of equal sides.
+      axis: z, y or x.
+
+    Raises:
+      ValueError: as of `concatenated`.
+    """
+    placed = list(volumes[:1])
+    for volume in volumes[1:]:
+        place = zip("zyx", placed[0].domain.start, placed[-1].domain.end)
+        start = [end if name == axis else first for name, first, end in place]
+        placed.append(index.translated(volume, start))
+    return concatenated(placed, axis)

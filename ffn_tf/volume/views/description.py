@@ -24,6 +24,7 @@ Steps, with what may be left out in brackets (see the functions):
     mask         by, [keep], [fill]                        combine.masked
     overlay      by, [fill]                                combine.overlaid
     concatenate  by, axis                                  combine.concatenated
+    stack        by, axis                                  combine.stacked
 
 `by` names another volume of the same dataset, or, where several make sense, a
 list of them. A description is the whole of a volume that has no address:
@@ -114,9 +115,14 @@ def _concatenated(volume: Volume, by: list[Volume], axis: str) -> Volume:
     return combine.concatenated([volume, *by], axis)
 
 
+def _stacked(volume: Volume, by: list[Volume], axis: str) -> Volume:
+    return combine.stacked([volume, *by], axis)
+
+
 _TRIPLE = checks.three_integers
 _BOX = {"start_zyx": _TRIPLE, "size_zyx": _TRIPLE}
 _METHOD = {"method": checks.choice(resample.METHODS)}
+_BY_AXIS = {"by": checks.texts, "axis": checks.choice("zyx")}
 _BORDER = {"mode": checks.choice(border.MODES), "fill": checks.number}
 _RULES = {
     "crop": _Rule(_cropped, _BOX),
@@ -146,9 +152,8 @@ _RULES = {
         {"keep": checks.integers, "fill": checks.number},
     ),
     "overlay": _Rule(_overlaid, {"by": checks.texts}, {"fill": checks.number}),
-    "concatenate": _Rule(
-        _concatenated, {"by": checks.texts, "axis": checks.choice("zyx")}
-    ),
+    "concatenate": _Rule(_concatenated, _BY_AXIS),
+    "stack": _Rule(_stacked, _BY_AXIS),
 }
 
 

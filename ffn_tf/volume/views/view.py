@@ -10,7 +10,7 @@ for strided, those between them that lie in the same chunks).
     border.py    beyond the border  padded broadcast
     resample.py  other voxel sizes  downsampled upsampled resampled
     values.py    other values       cast rescaled
-    combine.py   several volumes    masked concatenated overlaid
+    combine.py   several volumes    masked concatenated stacked overlaid
     description.py                  views as YAML says them
 
     a read of a view     box --needs--> boxes below
@@ -20,7 +20,7 @@ for strided, those between them that lie in the same chunks).
 `read_many` of a view calls `read_many` of each volume below it once, with
 everything that all boxes need, so that requests stay concurrent. Only where
 that would hold more than a gigabyte (`LIMIT`) are boxes read in turns, large
-ones in halves.
+ones in halves; cropped, translated and masked hand boxes on as they are.
 
 What a view is, its `info` says: the domain in the view's own voxels, its dtype,
 voxel size, chunks (what fits those of the volume below) and kind. Attributes

@@ -191,6 +191,30 @@ def test_volumes_that_differ(together):
             join(first, other)
 
 
+@pytest.mark.parametrize("axis", ["z", "y", "x"])
+def test_stacked_is_numpy_s_concatenation_wherever_they_lie(axis, counted):
+    along = "zyx".index(axis)
+    arrays = [VOXELS, VOXELS.take([3, 5], along) + np.uint16(2000), VOXELS]
+    starts = [START, (7, 8, 9), (0, 0, 0)]
+    pairs = [counted(a, s) for a, s in zip(arrays, starts)]
+    made = combine.stacked([below for below, _ in pairs], axis)
+    assert made.domain.start == START
+    np.testing.assert_array_equal(made.read(), np.concatenate(arrays, along))
+    assert [len(source.requests) for _, source in pairs] == [1, 1, 1]
+
+
+def test_what_cannot_be_stacked():
+    first = volume.from_array(VOXELS, start=START)
+    other = volume.from_array(VOXELS[:, 1:])
+    with pytest.raises(ValueError, match="does not lie side by side along z"):
+        combine.stacked([first, other], "z")
+    assert combine.stacked([first], "x") is first
+    with pytest.raises(ValueError, match="expected z, y or x, found 'c'"):
+        combine.stacked([first, first], "c")
+    with pytest.raises(ValueError, match="found none"):
+        combine.stacked([], "z")
+
+
 # -----------------------------------------------------------------------------
 # overlaid
 # -----------------------------------------------------------------------------

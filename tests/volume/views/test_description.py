@@ -1,5 +1,9 @@
 """Views as YAML says them: each step, then what is wrong."""
 
+import pathlib
+import re
+
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -27,9 +31,10 @@ def named(counted):
 
     def make(name):
         start = {"after": (4, 0, 0)}.get(name, (0, 0, 0))
-        if name not in ("em", "tissue", "after", "patch"):
+        if name not in ("em", "tissue", "after", "patch", "section"):
             raise ValueError(f"no volume {name!r}")
         array = VOXELS % 3 if name == "tissue" else VOXELS
+        array = array[:1] if name == "section" else array
         made, sources[name] = counted(array, start, voxel_size_nm=SIZE_NM)
         return made
 
@@ -77,6 +82,9 @@ STEPS = {
     ),
     "concatenate: {by: [after], axis: z}": lambda v, named: (
         combine.concatenated([v, named("after")], "z")
+    ),
+    "stack: {by: [patch, after], axis: y}": lambda v, named: combine.stacked(
+        [v, named("patch"), named("after")], "y"
     ),
 }
 
@@ -137,6 +145,63 @@ def test_a_volume_made_of_another(named):
     assert not any(source.closed for source in named.sources.values())
     found.close()
     assert named.sources["em"].closed and named.sources["tissue"].closed
+
+
+# -----------------------------------------------------------------------------
+# docs/formats.md
+# -----------------------------------------------------------------------------
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(scope="module")
+def documented():
+    """What is said of views."""
+    text = (ROOT / "docs/formats.md").read_text()
+    return text.split("\n### Views\n")[1].split("\n## ")[0]
+
+
+def test_every_word_that_a_user_may_look_for(documented):
+    for word in (
+        *("slice", "crop", "transpose", "channel", "downsample", "mean"),
+        *("mode", "cast", "mask", "concat", "stack", "pad", "broadcast"),
+        *("resample", *description._RULES),
+    ):
+        assert re.search(rf"\b{word}\b", documented), word
+
+
+def test_each_documented_step_works(documented, named):
+    """And is another than to leave the volume as it is."""
+    texts = re.findall(r"`(\w+: \{[^`]+\})`", documented)
+    assert len(texts) >= 12
+    for text in texts:
+        steps = description.parsed([yaml.safe_load("{" + text + "}")], text)
+        below = named("section" if "broadcast" in text else "em")
+        found = description.applied(below, steps, named)
+        assert not np.array_equal(found.read(), below.read()) or (
+            found.info != below.info
+        ), text
+
+
+def test_the_documented_dataset(documented, tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", documented, re.S)
+    (tmp_path / "example.yaml").write_text(text)
+    em = np.arange(8 * 96 * 128, dtype=np.uint16).reshape(8, 96, 128)
+    info = volume.VolumeInfo(Box.from_shape(em.shape), em.dtype, (40, 8, 8))
+    with volume.create(f"{tmp_path}/em.zarr", info) as new:
+        new.write(new.domain, em)
+    both = np.stack([em % 7, em % 2]).astype(np.uint8)
+    with h5py.File(tmp_path / "probabilities.h5", "w") as file:
+        file["raw"] = both
+        file["raw"].attrs["resolution"] = (40, 8, 8)
+    with volume.open(f"{tmp_path}/example.yaml#nuclei") as nuclei:
+        np.testing.assert_array_equal(nuclei.read(), both[1])
+    with volume.open(f"{tmp_path}/example.yaml#small") as small:
+        box = Box((2, 16, 16), (6, 80, 112))
+        assert small.domain == box.scaled((1, 1, 1), (1, 2, 2))
+        kept = np.where(both[1] == 1, em, 0)[box.slices]
+        means = kept.reshape(4, 32, 2, 48, 2).mean(axis=(2, 4))
+        np.testing.assert_array_equal(small.read(), np.rint(means))
 
 
 WRONG = {

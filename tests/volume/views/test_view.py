@@ -85,6 +85,12 @@ def in_pieces(whole):
     return combine.concatenated([index.cropped(whole, b) for b in parts], "x")
 
 
+def stacked(whole):
+    parts = [Box((-5, a, 3), (2, b, 16)) for a, b in ((10, 14), (14, 21))]
+    first, second = (index.cropped(whole, box) for box in parts)
+    return combine.stacked([first, index.translated(second, (0, 0, 0))], "y")
+
+
 def overlaid(whole):
     corner = index.cropped(whole, CORNER)
     return combine.overlaid([whole, values.cast(corner, np.uint16)])
@@ -179,6 +185,7 @@ CASES = {
     ),
     "masked": Case(mask_volume, masked_array),
     "concatenated": Case(in_pieces, lambda a: a),
+    "stacked": Case(stacked, lambda a: a),
     "overlaid": Case(overlaid, lambda a: a),
     "a chain": Case(
         lambda v: index.flipped(
@@ -204,6 +211,7 @@ UNCHANGED = [
     "broadcast",
     "upsampled",
     "concatenated",
+    "stacked",
     "overlaid",
     "a chain",
 ]
@@ -274,7 +282,7 @@ def test_many_boxes_are_one_request(name, below):
     last = Box([e - 1 for e in made.domain.end], made.domain.end)
     made.read_many([last, first, made.domain, first])
     assert len(source.requests) == (
-        2 if name in ("concatenated", "overlaid") else 1
+        2 if name in ("concatenated", "stacked", "overlaid") else 1
     )
 
 
@@ -406,6 +414,7 @@ HUGE = {
     "concatenated": lambda v: combine.concatenated(
         [v, index.translated(v, (v.domain.end[0], 10, 5))], "z"
     ),
+    "stacked": lambda v: combine.stacked([v, v], "x"),
     "overlaid": lambda v: combine.overlaid([v, index.translated(v, (9, 9, 9))]),
 }
 
