@@ -8,9 +8,9 @@
                        have ended, with the voxels of those that could
 
 All are OSErrors. What TensorStore says of a damaged chunk, whatever the
-format and the place, begins with FAILED_PRECONDITION or DATA_LOSS and names
-the file, and the chunk in it if the file is a shard (both seen for local
-files, HTTP and GCS).
+format and the place, begins with FAILED_PRECONDITION or DATA_LOSS, or with
+OUT_OF_RANGE where a shard ends before the chunk does, and names the file, and
+the chunk in it if the file is a shard (seen for local files, HTTP and GCS).
 
 Damage that nobody can notice, because the format says nothing of what was
 stored, and that reads as wrong voxels without an error:
@@ -42,7 +42,7 @@ from ffn_tf.volume.box import Box
 
 # TensorStore's messages begin with a code, but for INVALID_ARGUMENT.
 _CODE = re.compile(r"([A-Z_]+): ")
-_CORRUPT = {"FAILED_PRECONDITION", "DATA_LOSS"}
+_CORRUPT = {"FAILED_PRECONDITION", "DATA_LOSS", "OUT_OF_RANGE"}
 _LISTED = 5
 IF_BACKGROUND = (
     "If chunks that were never written mean background, add ?missing=zero to "
