@@ -17,11 +17,12 @@ what it costs in whole shards), and jpeg loses something each time.
 What it does not do: make several units change at one moment. Disks and
 buckets replace one file at a time. Who is killed inside the block has written
 nothing, but who is killed at its end has written some units and not others,
-each of them whole, and who reads at that moment sees the same. Repeat the
-block: it gives the same again. (TensorStore's database format, OCDBT, does
-change many chunks at one moment; we do not write it, because viewers and
-other libraries cannot read it.) HDF5 and .npy files are written at once, as if
-there were no `together`; HDF5 files have one writer, by their lock.
+each of them whole (but for chunks of zeros in shards of precomputed, which
+follow, and are missing until then), and who reads at that moment sees the same.
+Repeat the block: it gives the same again. (TensorStore's database format,
+OCDBT, does change many chunks at one moment; we do not write it, because
+viewers and other libraries cannot read it.) HDF5 and .npy files are written at
+once, as if there were no `together`; HDF5 files have one writer, by their lock.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """Chunks of zeros in the shards of precomputed.
 
-TensorStore leaves a chunk of zeros out of its shard, leaves a shard as it was
-when only zeros would be left of it, and reads a chunk that is not in its shard
-as zeros, all silently; it cannot be told otherwise. So, here:
+Where shards are boxes of chunks, as ours are, TensorStore leaves a chunk of
+zeros out of its shard, leaves a shard as it was when only zeros would be left
+of it, and reads a chunk that is not in its shard as zeros, all silently; its
+options for zeros and for missing chunks do not reach there. So, here:
 
     written   what was zeros, and was left out, is put into the shard
     read      where all that was read of a chunk is zeros, the shard's index is
               asked whether the chunk is there
 
 and a chunk that is missing is one that nobody wrote, or that is lost, as in
-every other format. Chunks with other voxels cost nothing but a look at one of
-them; an index is asked for once.
+every other format. Chunks with other voxels cost a look at them, mostly at one
+voxel; an index is asked for once, and again before a chunk counts as missing.
 """
 
 from __future__ import annotations

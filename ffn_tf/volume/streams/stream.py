@@ -167,8 +167,11 @@ async def write(
     """(3) Writes each item.
 
     Two writes that touch one chunk are never under way at once, and follow
-    each other in the order of the items. So cut boxes along chunks
-    (grid.aligned): others are as safe, but wait for each other.
+    each other in the order of the items; so do all that overlap. So cut boxes
+    along chunks (grid.aligned), and where chunks share a shard along shards
+    (writing.unit): others are as safe, but wait for each other. Chunks are
+    counted from the volume's first voxel. In a volume that is cropped inside
+    of chunks they are others, and writes that share one are safe, but slow.
 
     Args:
       volume: opened for writing; every box is inside its domain.
