@@ -10,6 +10,7 @@ from ffn_tf.volume import dataset
 FOLDER = dataset.data_dir() / "fib25"
 IMAGE = f"{FOLDER}/grayscale_maps.h5:raw"
 TRUTH = f"{FOLDER}/groundtruth.h5:stack"
+PUBLISHED = f"{FOLDER}/sample-training2.npz:segmentation"
 CHECKPOINT = f"{FOLDER}/model/model.ckpt-27465036"
 REQUEST = f"{FOLDER}/inference_training_sample2.pbtxt"
 

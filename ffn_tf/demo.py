@@ -172,8 +172,8 @@ def _scored(
     request = request_lib.InferenceRequest(
         image=address,
         model_checkpoint=network,
-        image_mean=round(mean, 1),
-        image_stddev=round(stddev, 1),
+        image_mean=round(mean),
+        image_stddev=round(stddev),
         segmentation_output_dir=f"{root}/{name}/segmentation",
     )
     show(program.command_line("run_inference", request))

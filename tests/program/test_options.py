@@ -1,6 +1,7 @@
 """Dataclasses to flags and back, in a set of flags of the test's own."""
 
 import dataclasses
+import shlex
 
 from absl import flags
 import pytest
@@ -95,6 +96,22 @@ def test_every_type(parse):
         box_zyx=(7, 8, 9),
     )
     assert all(isinstance(value, float) for value in found.scale)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(name="it's x y", is_on=True, scale=(0.25, 8.0), limit=0),
+        Options(names=("p", "q"), size_zyx=(4, 5, 6), share=-1e-9),
+    ],
+)
+def test_command_line_and_back(parse, options):
+    line = program.command_line("demo", options)
+    words = shlex.split(line)
+    assert words[:3] == ["python", "-m", "ffn_tf.demo"]
+    assert parse(Options, *words[3:]) == options
+    assert program.command_line("demo", Options()) == "python -m ffn_tf.demo"
 
 
 @pytest.mark.parametrize(

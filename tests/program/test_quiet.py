@@ -40,7 +40,7 @@ def test_chatter_is_swallowed_and_errors_after_it_are_not(stand_in):
     )
     assert done.returncode == 0
     assert done.stderr == "ours\nmore\n"
-    assert done.stdout == "0\n2\n"
+    assert done.stdout == "0\n3\n"
 
 
 def test_a_failure_shows_the_chatter_and_what_to_install(stand_in):
