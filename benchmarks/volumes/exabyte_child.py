@@ -25,13 +25,25 @@ _WARM_EDGE = 500
 _JOB, _OVERLAP = 256, 32
 
 
+def _voxels(z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    # Cut to 16 bits first, so that no large integers are in memory.
+    first, second, third = (
+        (places * factor % 2**16).astype(np.uint16)
+        for places, factor in ((z, 7), (y, 5), (x, 3))
+    )
+    return first + second + third
+
+
+def _zeros(z: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return np.zeros(np.broadcast_shapes(z.shape, y.shape, x.shape), np.uint16)
+
+
 def virtual(edge: int, folder: str) -> volume.Volume:
     """Voxels are 7 z + 5 y + 3 x, modulo 2^16."""
     del folder
 
     def fill(domain: ts.IndexDomain, voxels: np.ndarray, _: Any) -> None:
-        z, y, x = np.ogrid[domain.index_exp]
-        voxels[...] = z * 7 + y * 5 + x * 3
+        voxels[...] = _voxels(*np.ogrid[domain.index_exp])
 
     store = ts.virtual_chunked(
         fill,
@@ -96,12 +108,14 @@ def measured(
     read_ms, (voxels, seen) = _took(
         lambda: (opened.read(box), view.read(_middle(view)))
     )
-    expected: Any = np.zeros(box.size, np.uint16)
-    if make is virtual:
-        z, y, x = np.ogrid[box.slices]
-        expected = (z * 7 + y * 5 + x * 3).astype(np.uint16)
-    np.testing.assert_array_equal(voxels, expected)
-    assert seen.shape == (64, 64, 64)
+    of = _voxels if make is virtual else _zeros
+    np.testing.assert_array_equal(voxels, of(*np.ogrid[box.slices]))
+    # A view's voxel is the mean of 2^3, whose axes are x, y, z.
+    fine = _middle(view).scaled((2, 2, 2), (1, 1, 1))
+    x, y, z = np.ogrid[fine.slices]
+    cells = of(z, y, x).reshape(64, 2, 64, 2, 64, 2)
+    means = np.rint(cells.mean(axis=(1, 3, 5)))
+    np.testing.assert_array_equal(seen, means.astype(np.uint16))
     return {
         "open_ms": open_ms,
         "view_ms": view_ms,

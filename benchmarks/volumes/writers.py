@@ -1,5 +1,10 @@
 """Bar 6: four processes write into the same chunks; is any voxel lost?
 
+    file, GCS, S3    as many writes in each of the three places; the bar's
+                     10,000 are their sum
+    ... in shards    fewer: each changes a file in which all chunks are, and so
+                     meets all the others
+
 Every chunk has four planes, and each process (writers_child.py) writes one
 plane of all chunks, at the same time as the others and in the same order. So
 every write changes part of a chunk that three others want to change. Voxels
@@ -22,6 +27,8 @@ import numpy as np
 from servers import gcs_server, s3_server
 
 from ffn_tf import volume
+from ffn_tf.volume import address
+from ffn_tf.volume.formats import codec, layout
 from volumes import table
 from volumes.workplace import Workplace
 
@@ -36,15 +43,18 @@ _BENCHMARKS = pathlib.Path(__file__).resolve().parents[1]
 
 
 def run(place: Workplace) -> dict[str, float | None]:
-    edge = place.pick(29, 7)  # Chunks along y and x.
+    # Chunks along y and x.
+    edges = {False: place.pick(29, 7), True: place.pick(7, 3)}
+    writes = [f"{PROCESSES * edge**2:,}" for edge in edges.values()]
     table.heading(
-        f"{PROCESSES} processes write into the same chunks: "
-        f"{3 * PROCESSES * edge**2:,} chunk writes"
+        f"{PROCESSES} processes write into the same chunks: {writes[0]} chunk "
+        f"writes in each place, and {writes[1]} in shards"
     )
     lost = 0
     with _places(place) as addresses:
-        for name, text in addresses.items():
-            lost += _written(name, text, edge)
+        for is_sharded, edge in edges.items():
+            for name, text in addresses.items():
+                lost += _written(name, text, edge, is_sharded)
     return {"lost_voxels": lost}
 
 
@@ -56,7 +66,7 @@ def _places(place: Workplace) -> Iterator[dict[str, str]]:
         os.environ.update(gcs.environment() | s3.environment() | _QUIET)
         try:
             yield {
-                "file": f"precomputed://{place.folder}/writers",
+                "file": f"precomputed://{place.folder}/writers/em",
                 "GCS": f"precomputed://gs://{_BUCKET}/em",
                 "S3": f"precomputed://s3://{_BUCKET}/em?endpoint={s3.url}",
             }
@@ -71,16 +81,20 @@ def voxels(edge: int) -> np.ndarray:
     return 1 + np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)
 
 
-def _written(name: str, text: str, edge: int) -> int:
+def _written(name: str, text: str, edge: int, is_sharded: bool) -> int:
     """Lets them write; how many voxels are lost."""
     expected = voxels(edge)
     info = volume.VolumeInfo(
         volume.Box.from_shape(expected.shape),
         expected.dtype,
         chunk_zyx=(PROCESSES, CHUNK_EDGE, CHUNK_EDGE),
-        kind="image",  # Chunks are files.
+        kind="image",
     )
-    volume.create(text, info).close()
+    if is_sharded:
+        name, text = f"{name}, in shards", text.replace("/em", "/seg")
+    wanted = codec.Codec(sharded="yes" if is_sharded else "no")
+    where = address.parse(text, creating=True)
+    layout.create_chunked(where, info, {}, wanted)
     seconds = _run_processes(text, edge)
     with volume.open(f"{text}{'&' if '?' in text else '?'}missing=zero") as it:
         lost = int(np.count_nonzero(it.read() != expected))

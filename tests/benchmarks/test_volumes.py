@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from volumes import claims, cutouts, storage, turns, workplace, writers
+from volumes import claims, cutouts, exabyte, storage, turns, workplace, writers
 
 from ffn_tf import volume
 
@@ -89,11 +89,21 @@ def test_bars_of_the_issue():
         ("overhead", 0.051, False),
         ("lost_voxels", 0, True),
         ("lost_voxels", 1, False),
-        ("exa_open_ms", 5.0, None),
+        ("exa_open_ms", 0.3, True),
+        ("exa_open_ms", 10.5, False),
     ],
 )
 def test_whether_a_bar_is_met(key, value, expected):
     assert claims.is_met(key, value) is expected
+
+
+def test_what_grows_with_the_domain():
+    small = {"open_ms": 0.2, "view_ms": 2.0, "plan_ms": 1.0, "rss_mb": -4.0}
+    assert exabyte.grown(small, small) == []
+    noise = {"open_ms": 9.9, "view_ms": 5.9, "plan_ms": 1.9, "rss_mb": 19.0}
+    assert exabyte.grown(small, noise) == []
+    more = {"open_ms": 11, "view_ms": 12.1, "plan_ms": 12, "rss_mb": 21.0}
+    assert exabyte.grown(small, more) == list(more)
 
 
 def test_the_last_line():
