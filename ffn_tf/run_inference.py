@@ -7,8 +7,13 @@
         --segmentation_output_dir=out/crop80
 
 or `--inference_request=FILE.pbtxt`, a request of google/ffn; flags that are
-given beside it take precedence over what it says. Without one, a network that
-ffn_tf.train has made brings its --image_mean and --image_stddev along.
+given beside it take precedence over what it says. Without one,
+
+    --model_checkpoint               is the network that comes with this package
+                                     (ffn_tf/model/shipped/README.md)
+    --image_mean, --image_stddev     are those of the training, of a network of
+                                     ffn_tf.train; measured, if it had several
+
 Interrupted or killed, it goes on where it was when it is run again.
 """
 
@@ -18,7 +23,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
-from ffn_tf import model, program
+from ffn_tf import model, program, volume
 from ffn_tf.inference import intensity, progress, runner, subvolume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
@@ -59,6 +64,7 @@ def _request(path: str) -> request_lib.InferenceRequest:
     ours = program.given_flags(options_lib.InferenceOptions)
     theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
+        theirs = _network(theirs) | theirs
         theirs = _normalisation(theirs) | theirs
         return request_lib.InferenceRequest(
             options=options_lib.InferenceOptions(**ours), **theirs
@@ -68,33 +74,49 @@ def _request(path: str) -> request_lib.InferenceRequest:
     return dataclasses.replace(base, options=thresholds, **theirs)
 
 
+def _network(given: dict[str, Any]) -> dict[str, Any]:
+    """The shipped one, if the flags name none."""
+    if "model_checkpoint" in given or "image" not in given:
+        return {}
+    progress.note(
+        f"The network that comes with ffn_tf, trained on phantoms: "
+        f"--model_checkpoint={model.SHIPPED}"
+    )
+    return {"model_checkpoint": model.SHIPPED}
+
+
 def _normalisation(given: dict[str, Any]) -> dict[str, float]:
     """How the network's training normalised grey values, where that is known.
+
+    Where its volumes had several normalisations, this one's is measured, as
+    training does.
 
     Args:
       given: flags of the request; theirs take precedence.
 
     Raises:
-      ValueError: its volumes differ in that, and the flags do not say.
+      ValueError, OSError: the image cannot be measured.
     """
     names = ("image_mean", "image_stddev")
-    if given.keys() >= set(names) or "model_checkpoint" not in given:
+    if given.keys() >= {*names} or not given.keys() >= {
+        "model_checkpoint",
+        "image",
+    }:
         return {}
-    checkpoint = given["model_checkpoint"]
-    known = intensity.of_training(model.origin(checkpoint))
-    if len(known) > 1:
-        each = "; ".join(f"mean {m:g}, stddev {s:g}" for m, s in known)
-        raise ValueError(
-            f"{checkpoint} was trained on volumes of several kinds ({each}): "
-            f"give --image_mean and --image_stddev that suit this one."
-        )
+    known = intensity.of_training(model.origin(given["model_checkpoint"]))
     if not known:
         return {}
-    found = dict(zip(names, known[0])) | {
+    values, how = known[0], "as in training"
+    if len(known) > 1:
+        how = "as measured"
+        with volume.open(given["image"]) as image:
+            mean, stddev = volume.grey.measured(image)
+            values = round(mean, 1), round(stddev, 1)
+    found = dict(zip(names, values)) | {
         name: given[name] for name in names if name in given
     }
     progress.note(
-        "Grey values as in training: "
+        f"Grey values {how}: "
         + " ".join(f"--{name}={value:g}" for name, value in found.items())
     )
     return found

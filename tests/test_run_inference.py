@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ffn_tf import program, run_inference
+from ffn_tf import model, program, run_inference
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import runner, subvolume
@@ -252,16 +252,27 @@ def test_a_request_takes_precedence_over_the_training(
     assert (request.image_mean, request.image_stddev) == (100, 30)
 
 
-def test_grey_values_of_several_kinds(asked, trained):
+def test_grey_values_of_several_kinds_are_measured(
+    asked, trained, tmp_path, capsys
+):
+    rng = np.random.default_rng(0)
+    image = f"--image={tmp_path}/em.npy"
+    np.save(tmp_path / "em.npy", rng.normal(90, 7, (70, 70, 70)))
     network = trained(a=(100, 20), b=(90, 20))
-    with pytest.raises(
-        ValueError, match=r"several kinds \(mean 90, stddev 20; "
-    ):
-        asked("--image=em.h5:raw", network)
-    request, _ = asked(
-        "--image=em.h5:raw", network, "--image_mean=95", "--image_stddev=20"
-    )
+    request, _ = asked(image, network)
+    assert (round(request.image_mean), round(request.image_stddev)) == (90, 7)
+    assert capsys.readouterr().err.startswith("Grey values as measured: ")
+    request, _ = asked(image, network, "--image_mean=95", "--image_stddev=20")
     assert request.image_mean == 95
+
+
+def test_without_a_network_it_is_the_shipped_one(asked, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "em.npy", rng.normal(90, 7, (70, 70, 70)))
+    request, _ = asked(f"--image={tmp_path}/em.npy")
+    assert request.model_checkpoint == model.SHIPPED
+    assert (round(request.image_mean), round(request.image_stddev)) == (90, 7)
+    assert "trained on phantoms" in capsys.readouterr().err
 
 
 def test_networks_of_others_have_the_defaults(asked, brightness, capsys):
@@ -275,8 +286,6 @@ def test_networks_of_others_have_the_defaults(asked, brightness, capsys):
 def test_neither_flags_nor_request(asked):
     with pytest.raises(ValueError, match="image: expected a volume's address"):
         asked()
-    with pytest.raises(ValueError, match="model_checkpoint: expected a path"):
-        asked("--image=em.h5:raw")
 
 
 def test_a_request_that_is_not_there(asked):

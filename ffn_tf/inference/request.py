@@ -44,7 +44,9 @@ class InferenceRequest:
 
     image: str = program.option("", help="Address of the EM volume.")
     model_checkpoint: str = program.option(
-        "", help="The network's weights: ours, or a TensorFlow 1 checkpoint."
+        "",
+        help="The network's weights: ours, or a TensorFlow 1 checkpoint. "
+        "Empty: the network that comes with ffn_tf.",
     )
     image_mean: float = program.option(
         128.0, help="Subtracted from the image ..."
