@@ -33,8 +33,8 @@ from ffn_tf import (
     train,
     volume,
 )
+from ffn_tf.inference import engine, runner, subvolume
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner, subvolume
 from ffn_tf.program.progress import Line
 from ffn_tf.training import curve, step
 from ffn_tf.training.augmentation import AugmentOptions
@@ -125,6 +125,7 @@ def _trained(root: pathlib.Path, max_steps: int, show: Show) -> pathlib.Path:
     )
     show(program.command_line("build_coordinates", centers))
     build_coordinates.run(centers)
+    _, dtype = engine.resolve("auto", "auto")
     training = TrainOptions(
         train_coords=centers.coordinate_output,
         data_volumes=(f"v:{root}/train/image.zarr",),
@@ -132,7 +133,7 @@ def _trained(root: pathlib.Path, max_steps: int, show: Show) -> pathlib.Path:
         train_dir=f"{root}/training",
         init_checkpoint=model.SHIPPED,
         ignore_borders=True,
-        compute_dtype="bfloat16",
+        compute_dtype=dtype if dtype in step.DTYPES else "float32",
         max_steps=max_steps,
         summary_rate_secs=3,
     )
