@@ -7,6 +7,9 @@ not there has generation 0. A request may set conditions on both:
     ifGenerationMatch=N        refused with 412 unless it is N
     ifGenerationNotMatch=N     refused if it is N: a read with 304 (the reader
                                has it already), anything else with 412
+
+A read of another generation than there is (generation=N) is refused with 404:
+old versions are not kept.
 """
 
 from __future__ import annotations
@@ -160,8 +163,9 @@ class Buckets:
           Refused: 404, 412, or 304 where the reader has it already.
         """
         found = self.bucket(bucket).get(name)
-        if found is None:
-            raise Refused(404, f"No such object: {bucket}/{name}")
+        wanted = query.get("generation")
+        if found is None or wanted not in (None, str(found.generation)):
+            raise Refused(404, f"No such object: {bucket}/{name}#{wanted}")
         _check(found, query, unwanted_status=304)
         return found
 

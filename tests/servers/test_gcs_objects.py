@@ -51,9 +51,11 @@ def test_conditions(buckets):
         {"ifGenerationNotMatch": other},
         {"ifMetagenerationMatch": "1"},
         {"ifGenerationNotMatch": "0"},
+        {"generation": now},
     ):
         assert read("a", "x", good) is made
         check("a", "x", good)
+    assert refusal(read, "a", "x", {"generation": other}) == 404
     for bad, of_read in (
         ({"ifGenerationMatch": other}, 412),
         ({"ifGenerationMatch": "0"}, 412),

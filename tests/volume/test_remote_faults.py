@@ -212,6 +212,16 @@ def test_a_file_that_is_replaced_by_the_same(way, name, skip, remote):
         check_recovered(opened)
 
 
+def test_a_shard_that_is_replaced_all_the_time(remote):
+    em = remote("gcsfs", "sharded")
+    with volume.open(em.address) as opened:
+        em.fails("changed")
+        with pytest.raises(failures.ReadError, match="replaced while"):
+            opened.read(BOX)
+        em.server.reset()
+        check_recovered(opened)
+
+
 NEW = VALUES + 10_000
 BESIDE = volume.Box((4, 5, 0), (8, 10, 8))  # BOX, and in the same shard.
 
@@ -239,13 +249,8 @@ def replace(em: Remote, name: str, folder: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("way", WAYS)
-def test_a_file_that_is_replaced_between_reads(
-    way, name, remote, tmp_path, request
-):
+def test_a_file_that_is_replaced_between_reads(way, name, remote, tmp_path):
     """Each chunk is what it was or what it is, and not another one."""
-    if (way, name) == ("gcsfs", "sharded"):
-        # shard_index.py takes an index to stay as it is.
-        request.applymarker(pytest.mark.xfail(reason="another chunk's voxels"))
     em = remote(way, name)
     boxes = (BESIDE, FAR, BOX)
     with volume.open(em.address) as opened:

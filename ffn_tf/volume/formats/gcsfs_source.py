@@ -2,7 +2,8 @@
 
 Nothing of TensorStore's is used, and of cloud-volume only its codecs and its
 reading of shards. Chunks are fetched many at a time, whole or as parts of
-shards, and decoded one by one; nothing is kept but the indices of shards.
+shards, and decoded one by one; nothing is kept but the indices of shards. If
+a shard is replaced meanwhile, its chunks are read anew, a few times.
 
 Without credentials, so of public buckets only. Requests are retried six
 times with growing pauses; a server that is silent for 30 s counts as failed.
@@ -31,9 +32,16 @@ from ffn_tf.volume.failures import (
     ReadError,
 )
 from ffn_tf.volume.formats import decoding, precomputed, shard_index
-from ffn_tf.volume.formats.shard_index import Answer, DamagedError, Part
+from ffn_tf.volume.formats.shard_index import (
+    Answer,
+    DamagedError,
+    Part,
+    ReplacedError,
+    Stored,
+)
 
 _REQUESTS = 64  # At once, and so many chunks are in memory undecoded.
+_ATTEMPTS = 4  # At shards that are replaced.
 _SILENCE_SECONDS = 30
 
 
@@ -58,7 +66,7 @@ class GcsfsSource:
         self._bucket = bucket
         self._shards = None
         if self._scale.sharding is not None:
-            self._shards = shard_index.ShardIndex(self._scale, bucket.read)
+            self._shards = shard_index.ShardIndex(self._scale)
 
     def read(self, box: Box) -> np.ndarray:
         return self.read_many([box])[0]
@@ -91,33 +99,36 @@ class GcsfsSource:
     def _chunks(self, chunks: Iterator[Box]) -> Iterator[tuple[Box, Outcome]]:
         """Chunks with their voxels [z, y, x]; not those that read as 0."""
         while batch := list(itertools.islice(chunks, _REQUESTS)):
-            parts: list[Part | OSError | None] = [
-                Part(self._scale.name_of(chunk)) for chunk in batch
-            ]
-            if self._shards is not None:
-                parts = self._shards.parts(batch)
-            found = shard_index.answers(self._bucket.read, parts)
-            for chunk, part, data in zip(batch, parts, found):
-                if data is not None or not self._address.missing_is_zero:
-                    yield chunk, self._outcome(chunk, part, data)
+            for _ in range(_ATTEMPTS):
+                parts: list[Part | OSError | None] = [
+                    Part(self._scale.name_of(chunk)) for chunk in batch
+                ]
+                if self._shards is not None:
+                    parts = self._shards.parts(batch, self._bucket.read)
+                found = shard_index.answers(self._bucket.read, parts)
+                if not any(isinstance(a, ReplacedError) for a in found):
+                    break
+            for chunk, part, answer in zip(batch, parts, found):
+                if answer is not None or not self._address.missing_is_zero:
+                    yield chunk, self._outcome(chunk, part, answer)
 
     def _outcome(
-        self, chunk: Box, part: Part | OSError | None, data: Answer
+        self, chunk: Box, part: Part | OSError | None, answer: Answer
     ) -> Outcome:
         """The voxels of a chunk, or why there are none."""
         told = f"chunk {self._scale.name_of(chunk)}"
         if self._shards is not None and isinstance(part, Part):
             told += f" ({part})"
         where = self._address.text
-        if data is None:
+        if answer is None:
             reason = f"{told} is missing. {failures.IF_BACKGROUND}"
             return MissingError(where, chunk, reason)
-        if isinstance(data, DamagedError):
-            return CorruptError(where, chunk, f"{told} is damaged: {data}")
-        if isinstance(data, OSError):
-            return ReadError(where, chunk, f"{told}: {data}")
+        if isinstance(answer, DamagedError):
+            return CorruptError(where, chunk, f"{told} is damaged: {answer}")
+        if isinstance(answer, OSError):
+            return ReadError(where, chunk, f"{told}: {answer}")
         try:
-            return self._decoded(chunk, data)
+            return self._decoded(chunk, answer.data)
         except ValueError as error:
             reason = f"{told} is damaged: {error}."
             return CorruptError(where, chunk, reason)
@@ -156,30 +167,42 @@ class Bucket:
 
         Or an OSError: the server cannot be asked, refuses, or sends less.
         """
-        if not parts:
-            return []
-        paths = [posixpath.join(self._folder, part.path) for part in parts]
-        answers = self._files.cat_ranges(
-            [posixpath.normpath(path) for path in paths],
-            [part.start for part in parts],
-            [part.end for part in parts],
+        from fsspec import asyn
+
+        answers = asyn.sync(
+            self._files.loop,
+            asyn._run_coros_in_chunks,
+            [self._fetched(part) for part in parts],
             batch_size=_REQUESTS,
-            on_error="return",
+            return_exceptions=True,
         )
         return [self._checked(p, a) for p, a in zip(parts, answers)]
 
+    async def _fetched(self, part: Part) -> Stored:
+        """As gcsfs reads a file, but that it loses the generation."""
+        path = posixpath.normpath(posixpath.join(self._folder, part.path))
+        url = self._files.url(path, generation=part.generation)
+        wanted = {}
+        if part.start is not None and part.end is not None:
+            wanted = {"Range": f"bytes={part.start}-{part.end - 1}"}
+        said, data = await self._files._call("GET", url, headers=wanted)
+        return Stored(data, said["X-Goog-Generation"])
+
     def _checked(self, part: Part, answer: Any) -> Answer:
         if isinstance(answer, FileNotFoundError):
-            return None
+            if part.generation is None:
+                return None
+            return ReplacedError(f"{part}: replaced while it was read.")
         where = f"gs://{self._folder}/{part}"
         if str(getattr(answer, "code", "")) == "416":  # No such range.
             return DamagedError(f"{where}: not there; the file is truncated.")
         if isinstance(answer, Exception):
             return OSError(f"{where}: cannot be read: {answer!r}.")
         expected = None if part.end is None else part.end - (part.start or 0)
-        if expected not in (None, len(answer)):
+        came = len(answer.data)
+        if expected not in (None, came):
             return DamagedError(
-                f"{where}: {len(answer)} bytes came; the file is truncated."
+                f"{where}: {came} bytes came; the file is truncated."
             )
         return answer
 
@@ -189,11 +212,11 @@ class Bucket:
         Raises:
           OSError: as `read`; or the file holds something else.
         """
-        (data,) = self.read([Part(name)])
-        if isinstance(data, OSError):
-            raise data
+        (answer,) = self.read([Part(name)])
+        if isinstance(answer, OSError):
+            raise answer
         try:
-            found = None if data is None else json.loads(data)
+            found = None if answer is None else json.loads(answer.data)
         except (ValueError, RecursionError) as error:
             raise OSError(f"{name} is not JSON: {error}.") from error
         if found is not None and not isinstance(found, dict):

@@ -7,10 +7,12 @@ compressed Morton code). A hash of it names a shard and a minishard in it:
                       [chunks, minishard indices]
     minishard index   number, place and length of each of its chunks
 
-so a chunk takes three reads, of which the first two are kept: the hash, and
-the reading of an index, are cloud-volume's; how bytes are read is the
-caller's. An index that was read is taken to stay as it is. What cannot be read
-is told where it would be, so that one lost shard does not hide the others.
+so a chunk takes three reads. The first says which generation of the shard
+there is, and the others are of that one: an index and a chunk always belong
+together. Minishard indices are kept, and used while the generation is the
+same. The hash, and the reading of an index, are cloud-volume's; how bytes are
+read is the caller's. What cannot be read is told where it would be, so that
+one lost shard does not hide the others.
 """
 
 from __future__ import annotations
@@ -29,16 +31,19 @@ from ffn_tf.volume.formats.precomputed import Scale
 
 _KEPT_INDICES = 1024
 _ENTRY = 16  # Bytes of the index for one minishard.
-_NOTHING = np.zeros((0, 3), np.uint64)
 
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """Bytes `start` to `end` of a file in the volume's folder; None: all."""
+    """Bytes `start` to `end` of a file in the volume's folder; None: all.
+
+    Of one generation of the file, if that is given, and of no other.
+    """
 
     path: str
     start: int | None = None
     end: int | None = None
+    generation: str | None = None
 
     def __str__(self) -> str:
         if self.start is None:
@@ -50,14 +55,27 @@ class DamagedError(OSError):
     """A file does not hold what should be in it."""
 
 
-# Of a part: its bytes; None where the file is missing; or why there are none.
-Answer = bytes | None | OSError
+class ReplacedError(OSError):
+    """The generation of a file that was asked for is no more."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """Bytes of a file, and of which generation of it."""
+
+    data: bytes
+    generation: str
+
+
+# Of a part; None where the file is missing; or why there are no bytes.
+Answer = Stored | None | OSError
 Read = Callable[[Sequence[Part]], list[Answer]]
 _Minishard = tuple[str, int]
 _Index = np.ndarray | OSError
+_Place = Part | None | OSError
 
 
-def answers(read: Read, parts: Sequence[Part | OSError | None]) -> list[Answer]:
+def answers(read: Read, parts: Sequence[_Place]) -> list[Answer]:
     """What is read of the parts that there are; the others as they are."""
     there = [part for part in parts if isinstance(part, Part)]
     found = dict(zip(there, read(there)))
@@ -67,12 +85,11 @@ def answers(read: Read, parts: Sequence[Part | OSError | None]) -> list[Answer]:
 class ShardIndex:
     """The shards of one scale."""
 
-    def __init__(self, scale: Scale, read: Read) -> None:
+    def __init__(self, scale: Scale) -> None:
         from cloudvolume.datasource.precomputed import common, sharding
 
         found = dict(scale.sharding or {})
         self._scale = scale
-        self._read = read
         self._morton = common.compressed_morton_code
         self._spec = sharding.ShardingSpecification.from_dict(found)
         # Only to decode indices, which are unpacked here.
@@ -80,18 +97,26 @@ class ShardIndex:
         self._reader = sharding.ShardReader(
             None, None, sharding.ShardingSpecification.from_dict(found)
         )
-        self._known: dict[_Minishard, np.ndarray] = {}
+        self._known: dict[Part, np.ndarray] = {}
         self._lock = threading.Lock()
 
-    def parts(self, chunks: Sequence[Box]) -> list[Part | OSError | None]:
-        """Where each chunk's data lies; None where a chunk is missing.
+    def parts(self, chunks: Sequence[Box], read: Read) -> list[_Place]:
+        """Where each chunk's data lies now; None where a chunk is missing.
 
         Or why its index cannot be read; a DamagedError names the shard.
         """
         numbers = self._numbers(chunks)
-        places = [self._minishard(number) for number in numbers]
-        known = self._indices(places)
-        return [_part(at, known[at], n) for at, n in zip(places, numbers)]
+        minishards = [self._minishard(number) for number in numbers]
+        unique = sorted(set(minishards))
+        places = dict(zip(unique, self._places(unique, read)))
+        indices = self._indices(places.values(), read)
+        found = [places[minishard] for minishard in minishards]
+        return [
+            _part(place, indices[place], number)
+            if isinstance(place, Part)
+            else place
+            for place, number in zip(found, numbers)
+        ]
 
     def unpacked(self, data: bytes) -> bytes:
         """A chunk without the compression of its shard.
@@ -114,46 +139,49 @@ class ShardIndex:
         path = self._scale.path(f"{found.shard_number}.shard")
         return path, int(found.minishard_number)
 
+    def _places(
+        self, minishards: Sequence[_Minishard], read: Read
+    ) -> list[_Place]:
+        """Where their indices lie; None if there is none."""
+        entries = [
+            Part(path, number * _ENTRY, (number + 1) * _ENTRY)
+            for path, number in minishards
+        ]
+        return [self._place(p.path, e) for p, e in zip(entries, read(entries))]
+
+    def _place(self, path: str, entry: Answer) -> _Place:
+        if not isinstance(entry, Stored):
+            return entry
+        start, end = (int(place) for place in np.frombuffer(entry.data, "<u8"))
+        if end <= start:
+            return None
+        header = self._spec.index_length()
+        return Part(path, header + start, header + end, entry.generation)
+
     def _indices(
-        self, places: Iterable[_Minishard]
-    ) -> dict[_Minishard, _Index]:
-        """The minishard indices; those that are new are read."""
-        found: dict[_Minishard, _Index] = {}
+        self, places: Iterable[_Place], read: Read
+    ) -> dict[Part, _Index]:
+        """The minishard indices that there are; those that are new are read."""
+        asked = [place for place in places if isinstance(place, Part)]
         with self._lock:
-            found |= {p: self._known[p] for p in places if p in self._known}
-        unknown = sorted(set(places) - found.keys())
-        new = dict(zip(unknown, self._read_indices(unknown)))
+            found: dict[Part, _Index] = {
+                p: self._known[p] for p in asked if p in self._known
+            }
+        new = [place for place in asked if place not in found]
+        found |= {p: self._decoded(p.path, a) for p, a in zip(new, read(new))}
         with self._lock:
-            for place, index in new.items():
-                if isinstance(index, np.ndarray):
+            for place in new:
+                if isinstance(index := found[place], np.ndarray):
                     self._known[place] = index
             for place in list(self._known)[:-_KEPT_INDICES]:
                 del self._known[place]
-        return found | new
+        return found
 
-    def _read_indices(self, places: list[_Minishard]) -> list[_Index]:
-        entries = self._read(
-            [Part(p, n * _ENTRY, (n + 1) * _ENTRY) for p, n in places]
-        )
-        paths = [path for path, _ in places]
-        parts = [self._part_of(p, entry) for p, entry in zip(paths, entries)]
-        found = answers(self._read, parts)
-        return [self._decoded(path, data) for path, data in zip(paths, found)]
-
-    def _part_of(self, path: str, entry: Answer) -> Part | OSError | None:
-        """Where in its shard an index lies; None if there is none."""
-        if not isinstance(entry, bytes):
-            return entry
-        start, end = (int(place) for place in np.frombuffer(entry, "<u8"))
-        header = self._spec.index_length()
-        return Part(path, header + start, header + end) if end > start else None
-
-    def _decoded(self, path: str, data: Answer) -> _Index:
+    def _decoded(self, path: str, answer: Answer) -> _Index:
         """[chunk, 3]: number, place, length."""
-        if data is None:
-            return _NOTHING
-        if isinstance(data, OSError):
-            return data
+        if not isinstance(answer, Stored):
+            return answer or ReplacedError(f"{path}: gone while it was read.")
+        data = answer.data
         try:
             if self._spec.minishard_index_encoding == "gzip":
                 data = _gunzip(data)
@@ -162,16 +190,15 @@ class ShardIndex:
             return DamagedError(f"{path}: a damaged index: {error}")
 
 
-def _part(
-    place: _Minishard, index: _Index, number: int
-) -> Part | OSError | None:
+def _part(place: Part, index: _Index, number: int) -> _Place:
+    """Where a chunk lies, if the index at `place` has it."""
     if isinstance(index, OSError):
         return index
     rows = np.flatnonzero(index[:, 0] == number)
     if not rows.size:
         return None
     _, start, size = (int(value) for value in index[rows[0]])
-    return Part(place[0], start, start + size)
+    return dataclasses.replace(place, start=start, end=start + size)
 
 
 def _gunzip(data: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Chunks are found in shards that TensorStore wrote."""
 
+import dataclasses
 import gzip
 import itertools
 import re
@@ -27,10 +28,11 @@ SHARDING = {
 
 
 class Files:
-    """Reads parts of files, and keeps what was asked."""
+    """Reads parts of files of a generation, and keeps what was asked."""
 
     def __init__(self, folder):
         self.folder = folder
+        self.generation = "1"
         self.asked = []
 
     def read(self, parts):
@@ -39,8 +41,12 @@ class Files:
 
     def _read(self, part):
         path = self.folder / part.path
-        data = path.read_bytes() if path.exists() else None
-        return None if data is None else data[part.start : part.end]
+        if not path.exists():
+            return None
+        if part.generation not in (None, self.generation):
+            return shard_index.ReplacedError(part.path)
+        data = path.read_bytes()[part.start : part.end]
+        return shard_index.Stored(data, self.generation)
 
 
 def made(folder, sharding=SHARDING, voxels=VOXELS):
@@ -65,10 +71,10 @@ def made(folder, sharding=SHARDING, voxels=VOXELS):
 
 def check(scale, index, files, chunks):
     """Each chunk's bytes are its voxels."""
-    parts = index.parts(chunks)
+    parts = index.parts(chunks, files.read)
     origin = scale.info.domain.start
-    for chunk, data in zip(chunks, files.read(parts)):
-        voxels = np.frombuffer(index.unpacked(data), "<u2")
+    for chunk, stored in zip(chunks, files.read(parts)):
+        voxels = np.frombuffer(index.unpacked(stored.data), "<u2")
         expected = VOXELS.T[chunk.relative_to(origin).slices]
         np.testing.assert_array_equal(voxels, expected.ravel())
 
@@ -86,31 +92,53 @@ def check(scale, index, files, chunks):
 )
 def test_every_chunk_is_found(change, tmp_path):
     scale, files = made(tmp_path, SHARDING | change)
-    index = shard_index.ShardIndex(scale, files.read)
+    index = shard_index.ShardIndex(scale)
     chunks = scale.chunks(scale.info.domain)
     assert len(chunks) == 60
     check(scale, index, files, chunks)
 
 
-def test_an_index_is_read_once(tmp_path):
+def test_an_index_is_read_once_of_each_generation(tmp_path):
     scale, files = made(tmp_path)
-    index = shard_index.ShardIndex(scale, files.read)
+    index = shard_index.ShardIndex(scale)
     chunks = scale.chunks(scale.info.domain)
-    index.parts(chunks)
-    # An entry and an index of each of 4 x 4 minishards at most.
-    asked = len(files.asked)
-    assert 2 <= asked <= 32
-    assert len(set(files.asked)) == asked
-    for chunk in chunks:
-        index.parts([chunk])
-    assert index.parts([]) == []
-    assert len(files.asked) == asked
+    for generation in ("1", "2"):
+        files.asked.clear()
+        files.generation = generation
+        parts = index.parts(chunks, files.read)
+        assert {part.generation for part in parts} == {generation}
+        # An entry and an index of each of 4 x 4 minishards at most.
+        asked = len(files.asked)
+        assert 2 <= asked <= 32
+        assert len(set(files.asked)) == asked
+        for chunk in chunks:
+            index.parts([chunk], files.read)
+        assert index.parts([], files.read) == []
+        # Only the entries, which say the generation.
+        again = files.asked[asked:]
+        assert len(again) == len(chunks)
+        assert {part.generation for part in again} == {None}
+
+
+def test_a_shard_that_is_replaced_while_its_index_is_read(tmp_path):
+    scale, files = made(tmp_path)
+    index = shard_index.ShardIndex(scale)
+    chunks = scale.chunks(scale.info.domain)
+
+    def read(parts):
+        found = files.read(parts)
+        files.generation = "2"
+        return found
+
+    for found in index.parts(chunks, read):
+        assert isinstance(found, shard_index.ReplacedError)
+    check(scale, index, files, chunks)
 
 
 def test_few_indices_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(shard_index, "_KEPT_INDICES", 2)
     scale, files = made(tmp_path)
-    index = shard_index.ShardIndex(scale, files.read)
+    index = shard_index.ShardIndex(scale)
     chunks = scale.chunks(scale.info.domain)
     check(scale, index, files, chunks)
     before = len(files.asked)
@@ -133,8 +161,8 @@ def test_chunks_that_are_missing(tmp_path):
     for shard in tmp_path.glob("1_1_1/*.shard"):
         shard.unlink()
     one[10:12, 20:22, 30:32, 0].write(VOXELS[:2, :2, :2]).result()
-    index = shard_index.ShardIndex(scale, files.read)
-    found = index.parts(chunks)
+    index = shard_index.ShardIndex(scale)
+    found = index.parts(chunks, files.read)
     assert found[0] is not None
     assert found[1:] == [None] * 59
     check(scale, index, files, chunks[:1])
@@ -151,17 +179,22 @@ def test_a_damaged_index_names_its_shard(encoding, tmp_path):
     def read(parts):
         found = files.read(parts)
         # Entries are 16 bytes; what is longer is an index.
-        return [d[:-1] if d and len(d) > 16 else d for d in found]
+        return [
+            dataclasses.replace(s, data=s.data[:-1])
+            if s and len(s.data) > 16
+            else s
+            for s in found
+        ]
 
-    index = shard_index.ShardIndex(scale, read)
-    for found in index.parts(scale.chunks(scale.info.domain)):
+    index = shard_index.ShardIndex(scale)
+    for found in index.parts(scale.chunks(scale.info.domain), read):
         assert isinstance(found, shard_index.DamagedError)
         assert re.match(r"1_1_1/.\.shard: a damaged index", str(found))
 
 
 def test_a_damaged_chunk(tmp_path):
-    scale, files = made(tmp_path)
-    index = shard_index.ShardIndex(scale, files.read)
+    scale, _ = made(tmp_path)
+    index = shard_index.ShardIndex(scale)
     data = gzip.compress(b"abcdefgh" * 100)
     assert index.unpacked(data) == b"abcdefgh" * 100
     for cut in itertools.chain(range(1, len(data), 5), [len(data) - 1]):
