@@ -99,6 +99,22 @@ def test_damage_is_filled_and_told(em, http_folder, capfd, method, cached):
     assert ("knows no cache" in warned) == knows_no_cache
 
 
+@pytest.mark.parametrize("method", ["tensorstore", "cloudvolume", "gcsfs"])
+def test_what_is_cut_off_of_a_shard_is_filled(
+    gcs_server, gcs_bucket, method, capfd
+):
+    volumes.write("sharded", gcs_server.kvstore(gcs_bucket, "em"))
+    shard = gcs_server.get(gcs_bucket, "em/s0/0.shard")
+    gcs_server.put(gcs_bucket, "em/s0/0.shard", shard[:-1])
+    address = f"precomputed://gs://{gcs_bucket}/em?access={method}"
+    with pytest.raises(failures.CorruptError):
+        read(address)
+    found, opened = read(f"{address}&tolerate=corrupt")
+    assert set(found[found != VALUES]) == {0}
+    lost = (found == 0).sum()
+    assert f"damaged chunks, {lost} voxels filled" in opened.report()[-1]
+
+
 @pytest.mark.parametrize("fault", ["gone", "truncated"])
 def test_gcsfs_names_what_is_damaged(gcs_server, gcs_bucket, fault):
     volumes.write("unsharded", gcs_server.kvstore(gcs_bucket, "em"))

@@ -50,6 +50,15 @@ from ffn_tf.volume.place import Place
 _THREADS = 8
 _SILENCE_SECONDS = 30
 _AMAZON = "https://s3.amazonaws.com"
+_DAMAGE = {  # Errors of its libraries.
+    "CRC32CIntegrityError",
+    "DecodingError",
+    "DecompressionError",
+    "DeflateError",
+    "EmptyFileException",
+    "MD5IntegrityError",
+    "SpecViolation",
+}
 
 
 class CloudVolumeSource:
@@ -139,10 +148,16 @@ class CloudVolumeSource:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether a codec complains; libraries of the network do otherwise."""
-    return isinstance(
-        error, (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
-    ) or type(error).__name__ in ("DecodingError", "EmptyFileException")
+    """Whether a file ends too early, or a codec or a checksum complains.
+
+    Libraries of the network complain otherwise.
+    """
+    answer = getattr(error, "response", None)
+    return (
+        isinstance(error, (ValueError, EOFError, zlib.error, gzip.BadGzipFile))
+        or type(error).__name__ in _DAMAGE
+        or getattr(answer, "status_code", None) == 416  # No such range.
+    )
 
 
 def open_cloudvolume(address: Address) -> CloudVolumeSource:
@@ -191,7 +206,7 @@ def open_cloudvolume(address: Address) -> CloudVolumeSource:
 def _cloudvolume() -> Any:
     """The package: it takes a second to import, so only when needed."""
     codecs = decoding.load("CloudVolume")
-    from cloudfiles import interfaces
+    from cloudfiles import compression, interfaces
     import cloudvolume
     from cloudvolume.datasource.precomputed.image import rx
     from requests import adapters
@@ -202,7 +217,7 @@ def _cloudvolume() -> Any:
             return super().send(*args, **settings)
 
     interfaces.HttpInterface.adaptor = Patient(pool_maxsize=128)
-    rx.print = lambda *_, **__: None
+    rx.print = compression.print = lambda *_, **__: None
     unchecked = codecs.decode_compressed_segmentation
 
     def checked(data: bytes, shape: Any, dtype: Any, block_size: Any) -> Any:

@@ -4,6 +4,8 @@ import gc
 import json
 import os
 import sys
+import time
+import types
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from servers.channels import (
 )
 
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import place
+from ffn_tf.volume import failures, place
 from ffn_tf.volume.formats import chunked, cloudvolume_source
 
 cloudvolume = pytest.importorskip("cloudvolume")
@@ -124,6 +126,57 @@ def test_encodings_that_tensorstore_does_not_know(encoding, tmp_path):
 def test_a_missing_chunk_is_named(sharding, tmp_path):
     folder = make(tmp_path, box=FIRST, sharding=sharding)
     channels.check_missing(opened, folder)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Its libraries try again at once."""
+    naps = pytest.importorskip("tenacity.nap")
+    brief = types.SimpleNamespace(sleep=lambda _: time.sleep(0.01))
+    monkeypatch.setattr(naps, "time", brief)
+
+
+@pytest.fixture(params=["file", "http", "gs"])
+def place_of(request, tmp_path, impatient):
+    """A folder, and what says where it is once it has been filled."""
+    if request.param == "http":
+        server = request.getfixturevalue("http_server")
+        folder = request.getfixturevalue("http_folder")
+        return folder, lambda: f"{server.url}/{folder.name}"
+    if request.param == "file":
+        return tmp_path, lambda: str(tmp_path)
+    server = request.getfixturevalue("gcs_server")
+    bucket = request.getfixturevalue("gcs_bucket")
+
+    def loaded():
+        server.load(bucket, tmp_path)
+        return f"gs://{bucket}/em"
+
+    return tmp_path / "em", loaded
+
+
+@pytest.mark.parametrize("keep", [10, 40, -1])
+def test_a_truncated_shard_is_damage(keep, place_of, capfd):
+    """In its index, behind it, or in the index of a minishard."""
+    folder, url = place_of
+    make(folder, sharding=channels.SHARDING)
+    shard = folder / "4_8_40/0.shard"
+    shard.write_bytes(shard.read_bytes()[:keep])
+    source = opened(url())
+    with pytest.raises(failures.CorruptError, match="chunk 4_8_40/"):
+        source.read(DOMAIN)
+    assert not capfd.readouterr().out
+
+
+def test_a_wrong_checksum_is_damage(gcs_server, gcs_bucket, tmp_path):
+    faults = pytest.importorskip("servers.faults")
+    make(tmp_path / "em")
+    gcs_server.load(gcs_bucket, tmp_path)
+    source = opened(f"gs://{gcs_bucket}/em")
+    chunk = "4_8_40/14-18_23-26_32-34"
+    gcs_server.add(faults.Fault(f"{gcs_bucket}/em/{chunk}", "flip"))
+    with pytest.raises(failures.CorruptError, match=chunk):
+        source.read(DOMAIN)
 
 
 @pytest.mark.parametrize("query", ["", "?missing=zero"])
