@@ -17,8 +17,7 @@ address says ?missing=zero. The first is by far the fastest, so what is used
 often is better written anew in an encoding that it knows.
 
 ?cache=disk keeps the chunks that TensorStore reads (cache/); ?tolerate=corrupt
-fills damaged chunks, whoever reads them (tolerance.py); ?deadline_s= holds
-for TensorStore.
+fills damaged chunks (tolerance.py) and ?deadline_s= holds, whoever reads them.
 """
 
 from __future__ import annotations
@@ -91,12 +90,8 @@ def open_source(address: Address, writable: bool) -> tuple[Source, Served]:
     else:
         source = METHODS[address.access](address)
         served = Served(address.access)
-    if served.method != "tensorstore":
-        for name in ("cache", "deadline_s"):
-            if getattr(address, name):
-                program.warn(
-                    f"{address.text}: {served}, which knows no {name}."
-                )
+    if served.method != "tensorstore" and address.cache:
+        program.warn(f"{address.text}: {served}, which knows no cache.")
     if address.tolerate:
         source = tolerance.TolerantSource(source, address.text)
     return source, served

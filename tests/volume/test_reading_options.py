@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -146,21 +149,76 @@ def test_missing_chunks_and_the_network_are_not_tolerated(
         read(f"{em}?tolerate=corrupt")
 
 
-@pytest.mark.parametrize("cached", ["", "&cache=disk"])
+@pytest.mark.parametrize("more", ["", "&cache=disk", "&access=cloudvolume"])
 def test_a_deadline_names_the_boxes_that_are_late(
-    em, http_server, http_folder, cached
+    em, http_server, http_folder, more
 ):
     http_server.add(Fault(f"{http_folder.name}/{CHUNK}", "hang"))
     boxes = [
         volume.Box.from_size(corner, (4, 5, 8))
         for corner in (IN_CHUNK, (0,) * 3)
     ]
-    with volume.open(f"{em}?deadline_s=2{cached}") as opened:
+    with volume.open(f"{em}?deadline_s=2{more}") as opened:
         with pytest.raises(failures.OverdueReads) as caught:
             opened.read_many(boxes)
     late, there = caught.value.outcomes
     assert isinstance(late, TimeoutError) and late.box == boxes[0]
     np.testing.assert_array_equal(there, VALUES[:4, :5, :8])
+
+
+# Each fails at once, so that it is the pauses between attempts that are long.
+@pytest.fixture
+def broken(gcs_server, gcs_bucket):
+    """Of a volume in a bucket, the file of one chunk."""
+
+    def made(name):
+        volumes.write(name, gcs_server.kvstore(gcs_bucket, "em"))
+        file = CHUNK if name == "unsharded" else "s0/0.shard"
+        gcs_server.add(Fault(f"{gcs_bucket}/em/{file}", "reset"))
+        return f"precomputed://gs://{gcs_bucket}/em"
+
+    return made
+
+
+@pytest.mark.parametrize("name", ["unsharded", "sharded"])
+@pytest.mark.parametrize("method", ["cloudvolume", "gcsfs"])
+def test_a_deadline_in_a_bucket(gcs_server, broken, method, name):
+    address = broken(name)
+    late, there = (
+        volume.Box.from_size(corner, (1, 2, 3))
+        for corner in (IN_CHUNK, (8, 10, 16))
+    )
+    with volume.open(f"{address}?access={method}&deadline_s=3") as opened:
+        begin = time.monotonic()
+        with pytest.raises(failures.OverdueReads, match="1 of 2") as caught:
+            opened.read_many([late, there])
+        with pytest.raises(failures.OverdueError) as alone:
+            opened.read(late)
+        assert 6 <= time.monotonic() - begin < 15
+        error, voxels = caught.value.outcomes
+        assert error.box == alone.value.box == late
+        np.testing.assert_array_equal(voxels, VALUES[there.slices])
+        gcs_server.reset()
+        np.testing.assert_array_equal(opened.read(late), VALUES[late.slices])
+
+
+@pytest.mark.parametrize("method", ["cloudvolume", "gcsfs"])
+def test_what_is_late_does_not_keep_a_process(broken, method):
+    address = f"{broken('unsharded')}?access={method}&deadline_s=1"
+    program = (
+        "import time; from ffn_tf import volume\n"
+        f"with volume.open({address!r}) as opened:\n"
+        "    try: opened.read()\n"
+        "    except TimeoutError: print(time.time())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        check=True,
+        timeout=100,
+    )
+    assert time.time() - float(ended.stdout) < 10
+    assert not ended.stderr
 
 
 @pytest.mark.parametrize(

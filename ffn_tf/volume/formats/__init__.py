@@ -7,6 +7,7 @@
     layout, codec, sharding, scales    how a new one of these is laid out
     precomputed, shard_index, decoding    precomputed without TensorStore ...
     cloudvolume_source, gcsfs_source      ... by CloudVolume, through gcsfs
+    workers                               ... and until when
 
 Each opens a Source (source.py); `store.open` chooses.
 """

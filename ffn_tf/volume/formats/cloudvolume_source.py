@@ -2,7 +2,7 @@
 
 It knows what TensorStore does not: jxl, crackle, compresso, fpzip, chunks
 that are gzipped or brotlied files on a local disk, `info` that is not quite
-as it should be. Boxes are read by threads, a few at a time.
+as it should be. Boxes are read by threads (workers.py), a few at a time.
 
 Asked as a library that only reads: no cache on disk, no progress, no
 redirections (TensorStore follows none either), no look for credentials of
@@ -25,7 +25,6 @@ server, counts as missing: CloudVolume makes no difference.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent import futures
 import functools
 import gzip
 import json
@@ -40,14 +39,12 @@ from ffn_tf.volume.address import Address, reversed_axes
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.failures import (
     CorruptError,
-    Deadline,
     MissingError,
     ReadError,
 )
-from ffn_tf.volume.formats import decoding, precomputed
+from ffn_tf.volume.formats import decoding, precomputed, workers
 from ffn_tf.volume.place import Place
 
-_THREADS = 8
 _SILENCE_SECONDS = 30
 _AMAZON = "https://s3.amazonaws.com"
 _DAMAGE = {  # Errors of its libraries.
@@ -77,27 +74,21 @@ class CloudVolumeSource:
         self._opened = opened
         self._scale = scale
         self._address = address
-        self._threads = futures.ThreadPoolExecutor(_THREADS, "cloudvolume")
 
     def read(self, box: Box) -> np.ndarray:
+        return self.read_many([box])[0]
+
+    def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        where, seconds = self._address.text, self._address.deadline_s
+        return workers.read_many(where, self._read, boxes, seconds)
+
+    def _read(self, box: Box) -> np.ndarray:
         if box.is_empty:
             return np.zeros(box.size, self.info.dtype)
         try:
             return self._downloaded(box)
         except Exception as error:  # Of any of its libraries.
             raise self._told(box, error) from error
-
-    def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
-        if len(boxes) == 1:
-            return [self.read(boxes[0])]
-        where = self._address.text
-        pending = [self._threads.submit(self.read, box) for box in boxes]
-        try:
-            found = failures.settled(where, boxes, pending, Deadline())
-        finally:
-            for future in pending:
-                future.cancel()
-        return failures.voxels(where, found)
 
     def _downloaded(self, box: Box) -> np.ndarray:
         """[z, y, x]"""
@@ -127,7 +118,7 @@ class CloudVolumeSource:
         if len(chunks) > 1:
             for chunk in chunks:
                 try:
-                    self.read(chunk)
+                    self._read(chunk)
                 except ReadError as found:
                     return type(found)(where, box, found.reason)
             return ReadError(where, box, f"{error!r}.")
@@ -144,7 +135,7 @@ class CloudVolumeSource:
         raise ValueError(f"{self._address.text}: CloudVolume only reads here.")
 
     def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
+        pass
 
 
 def _is_damage(error: Exception) -> bool:

@@ -31,7 +31,12 @@ from ffn_tf.volume.failures import (
     Outcome,
     ReadError,
 )
-from ffn_tf.volume.formats import decoding, precomputed, shard_index
+from ffn_tf.volume.formats import (
+    decoding,
+    precomputed,
+    shard_index,
+    workers,
+)
 from ffn_tf.volume.formats.shard_index import (
     Answer,
     DamagedError,
@@ -72,6 +77,16 @@ class GcsfsSource:
         return self.read_many([box])[0]
 
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        where, seconds = self._address.text, self._address.deadline_s
+        if seconds is None:
+            return self._together(boxes)
+        # Each box on its own, so that one that is late is the only one.
+        return workers.read_many(
+            where, lambda box: self._together([box])[0], boxes, seconds
+        )
+
+    def _together(self, boxes: Sequence[Box]) -> list[np.ndarray]:
+        """Fetches chunks that several boxes touch once."""
         outcomes: list[Outcome] = [
             np.zeros(box.size, self.info.dtype) for box in boxes
         ]
