@@ -131,6 +131,16 @@ def three_numbers(value: Any, where: str) -> tuple[float, float, float]:
     return z, y, x
 
 
+def three_positive(value: Any, where: str) -> tuple[float, float, float]:
+    found = three_numbers(value, where)
+    if min(found) <= 0:
+        raise ValueError(
+            f"{where}: expected three positive numbers [z, y, x], found "
+            f"{value!r}."
+        )
+    return found
+
+
 def _three(value: Any, *kinds: type) -> bool:
     is_list = isinstance(value, list) and len(value) == 3
     return is_list and all(type(item) in kinds for item in value)

@@ -31,8 +31,9 @@ without, of the voxels of the volume that it is used with. Sizes and bounds of
 the volumes are never written here: they are read from the volumes. `licence`,
 `source` and any `note` are texts for people.
 
-`voxel_size_nm` and `kind` may be left out where the volume knows them; where
-both say something, they must agree. `${NAME}` in an address is an
+`voxel_size_nm` and `kind` may be left out where the volume knows them; a size
+that both say must be the same. With a `view`, they are those of what it is made
+of: what the view does to them follows. `${NAME}` in an address is an
 environment variable; HERE is the folder of the dataset file, and FFN_DATA_DIR,
 where unset, what `data_dir` says.
 """
@@ -195,8 +196,8 @@ class Dataset:
             opened = self.open(entry.of, query)
         else:
             mark = "&" if "?" in entry.address else "?"
-            address = entry.address + (mark + query if query else "")
-            opened = self._described(role, entry, store.open(address), query)
+            opened = store.open(entry.address + (mark + query if query else ""))
+        opened = self._described(role, entry, opened, query)
         if entry.view:
             opened = description.applied(opened, entry.view, self.open)
         if not region:
@@ -221,7 +222,8 @@ class Dataset:
             opened.close()
             raise ValueError(
                 f"dataset {self.name}: voxel_size_nm of {role} is {stated}, "
-                f"but {entry.address} says {size}; correct one of them."
+                f"but {entry.address or entry.of} says {size}; correct one of "
+                f"them."
             )
         return opened.described(
             voxel_size_nm=stated or size, kind=entry.kind or opened.info.kind
@@ -239,6 +241,7 @@ def load(path: str | os.PathLike[str]) -> Dataset:
         raise FileNotFoundError(f"{path}: no such dataset file.")
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8")
+        _refuse_twice(yaml.compose(text, yaml.SafeLoader))
         found = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not YAML: {error}") from error
@@ -282,6 +285,23 @@ def load(path: str | os.PathLike[str]) -> Dataset:
     )
 
 
+def _refuse_twice(node: yaml.Node | None) -> None:
+    """Keys must differ; YAML would take the last one, silently."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twice(item)
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if str(key.value) in seen:
+                raise yaml.YAMLError(
+                    f"{key.value!r} stands there twice, the second time in "
+                    f"line {key.start_mark.line + 1}."
+                )
+            seen.add(str(key.value))
+            _refuse_twice(value)
+
+
 def _refuse_circles(volumes: Mapping[str, Entry], where: str) -> None:
     """A volume must not be made of itself."""
     made_of = {
@@ -323,9 +343,12 @@ def _entry(value: Any, where: str, known: Mapping[str, str]) -> Entry:
             f"{where}: expected `address`, or `of` with the name of another "
             f"volume: one of the two."
         )
-    size = _optional(found, "voxel_size_nm", checks.three_numbers, where)
+    size = _optional(found, "voxel_size_nm", checks.three_positive, where)
+    address = ""
+    if "address" in found:
+        address = checks.text(found["address"], f"{where}.address")
     return Entry(
-        address=_expanded(str(found.get("address", "")), where, known),
+        address=_expanded(address, where, known),
         of=str(found.get("of", "")),
         view=_optional(found, "view", description.parsed, where) or (),
         voxel_size_nm=size,
@@ -336,12 +359,14 @@ def _entry(value: Any, where: str, known: Mapping[str, str]) -> Entry:
 
 def _region(value: Any, where: str) -> Region:
     found = checks.keyed(value, where, _REGION_KEYS[:2], _REGION_KEYS)
+    size = checks.three_integers(found["size_zyx"], f"{where}.size_zyx")
+    checks.three_positive(list(size), f"{where}.size_zyx")
     return Region(
         Box.from_size(
             checks.three_integers(found["start_zyx"], f"{where}.start_zyx"),
-            checks.three_integers(found["size_zyx"], f"{where}.size_zyx"),
+            size,
         ),
-        _optional(found, "voxel_size_nm", checks.three_numbers, where),
+        _optional(found, "voxel_size_nm", checks.three_positive, where),
         str(found.get("note", "")),
     )
 

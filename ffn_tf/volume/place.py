@@ -26,7 +26,6 @@ import os
 import re
 import time
 from typing import Any
-import urllib.parse
 
 # TensorStore alone would wait for a silent server for ever.
 os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", "30")
@@ -106,14 +105,15 @@ class Place:
         if not self.is_remote:
             path = os.path.abspath(os.path.join(self.url, *inside))
             return {"driver": "file", "path": path + "/"}
-        url = urllib.parse.urlsplit(self.url)
-        key = "/".join([url.path.strip("/"), *inside]).strip("/")
+        # Whatever a name has in it: to a bucket, # and ; are letters.
+        host, _, path = self.url.partition("://")[2].partition("/")
+        key = "/".join([path.strip("/"), *inside]).strip("/")
         if self.scheme in ("http", "https"):
-            base = f"{url.scheme}://{url.netloc}"
+            base = f"{self.scheme}://{host}"
             return {"driver": "http", "base_url": base, "path": f"/{key}/"}
         spec: dict[str, Any] = {
             "driver": _DRIVERS[self.scheme],
-            "bucket": url.netloc,
+            "bucket": host,
             "path": f"{key}/" if key else "",
         }
         if self.scheme == "s3" and self.endpoint:

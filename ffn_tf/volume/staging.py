@@ -323,8 +323,10 @@ def _remove_all(where: Place) -> None:
     if not where.is_remote:
         shutil.rmtree(where.url, ignore_errors=True)
         return
+    opened = _kvstore(where)
+    assert _PARTIAL in opened.path, f"{where.name()}: {opened.path}"
     try:
-        _kvstore(where).delete_range(ts.KvStore.KeyRange()).result()
+        opened.delete_range(ts.KvStore.KeyRange()).result()
     except (ValueError, OSError) as error:
         raise OSError(
             f"{where.name()}: cannot be deleted: {place.short(error)}."

@@ -221,3 +221,50 @@ def test_the_data_folder_can_be_chosen(monkeypatch, tmp_path):
     assert volume.dataset.data_dir() == checkout / "data"  # An empty one.
     (tmp_path / "shared" / "data" / "fib25").mkdir()
     assert volume.dataset.data_dir() == tmp_path / "shared" / "data"
+
+
+def test_what_is_said_of_a_view_is_of_what_it_is_made_of(folder):
+    labels = np.array([[[7, 7, 9, 9], [7, 5, 9, 9]]], np.uint8)
+    np.save(folder / "lab.npy", labels)
+    text = """
+name: tiny
+volumes:
+  lab: {address: "${HERE}/lab.npy"}
+  half:
+    of: lab
+    kind: segmentation
+    voxel_size_nm: [40, 4, 8]
+    view: [{downsample: {factors_zyx: [1, 2, 2]}}]
+  wrong: {of: half, voxel_size_nm: [40, 4, 8]}
+"""
+    tiny = load(folder, text)
+    with tiny.open("half") as half:
+        assert half.read().tolist() == [[[7, 9]]]  # Not the mean.
+        assert half.voxel_size_nm == (40, 8, 16)
+        assert half.info.kind == "segmentation"
+    with pytest.raises(ValueError, match=r"of wrong is .* but half says"):
+        tiny.open("wrong")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("  truth:", "  image:", "'image' stands there twice, .* line 8"),
+        ("address: ${HERE}/em.npy", "address:", "address: expected a name"),
+        (
+            "[40, 8.5, 4]",
+            "[40, 0, 4]",
+            "voxel_size_nm: expected three positive",
+        ),
+        ("[1, 2, 3]", "[1, -2, 3]", "corner.size_zyx: expected three positive"),
+        (
+            "[1, 2, 3]",
+            "[1, 2, 3]\n    voxel_size_nm: [-40, 4, 4]",
+            "corner.voxel_size_nm: expected three positive",
+        ),
+    ],
+)
+def test_values_that_cannot_be(folder, old, new, says):
+    assert old in TEXT
+    with pytest.raises(ValueError, match=says):
+        load(folder, TEXT.replace(old, new))

@@ -394,3 +394,27 @@ def test_names_in(tmp_path):
     for name in ("done/1", "done/2_-3", "done.txt", "donee/4", "a/done/5"):
         where.write(name, b"")
     assert staging.names_in(where, "done") == {"1", "2_-3"}
+
+
+@pytest.mark.parametrize("name", ["em#2", "#2", "em;2", "em 2", "em%232"])
+def test_names_in_buckets_are_whole(name, gcs_server, gcs_bucket):
+    """What follows a # is no fragment: the neighbours would be deleted."""
+    old, new = f"gs://{gcs_bucket}/em", f"gs://{gcs_bucket}/{name}"
+    for place_, voxels in ((old, VOXELS), (new, VOXELS[::-1])):
+        with volume.staged(f"precomputed://{place_}", INFO) as filling:
+            filling.write(INFO.domain, voxels)
+    assert f"{name}/info" in gcs_server.names(gcs_bucket)
+    for place_, voxels in ((old, VOXELS), (new, VOXELS[::-1])):
+        for access in ("tensorstore", "cloudvolume", "gcsfs"):
+            address = f"precomputed://{place_}?access={access}"
+            with volume.open(address) as found:
+                np.testing.assert_array_equal(found.read(), voxels)
+
+
+def test_names_behind_web_servers_are_whole(http_server, http_folder):
+    for name, voxels in (("em", VOXELS), ("em#2", VOXELS[::-1])):
+        with volume.staged(f"precomputed://{http_folder}/{name}", INFO) as made:
+            made.write(INFO.domain, voxels)
+    where = f"precomputed://{http_server.url}/{http_folder.name}/em#2"
+    with volume.open(where) as found:
+        np.testing.assert_array_equal(found.read(), VOXELS[::-1])
