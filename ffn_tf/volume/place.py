@@ -14,7 +14,9 @@ s3:// is asked with the credentials that Amazon's tools would use (environment,
 Remote reads are retried with growing pauses, from 50 ms on, for about a
 minute; a server that sends nothing for 30 s counts as failed (set before
 TensorStore is first used, by TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS). A place
-whose small files cannot be had in a minute cannot be reached.
+whose small files cannot be had in a minute cannot be reached. Nor can one
+whose name cannot be looked up, which is said at once, unless there is a proxy,
+that may know it.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ import functools
 import json
 import os
 import re
+import socket
 import time
 from typing import Any
+import urllib.request
 
 # TensorStore alone would wait for a silent server for ever.
 os.environ.setdefault("TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS", "30")
@@ -43,6 +47,8 @@ _DRIVERS = {"gs": "gcs", "s3": "s3"}
 _PATIENCE_S = 60.0  # With small files.
 # Curl's word for: no such host, no connection, no answer in time.
 _UNREACHED = re.compile(r"curl_code='(5|6|7|28)'")
+_ARE_YOU = "Is this machine online, and is it the right address?"
+_LOOK_UP_S = 2.0  # For a name whose server says "try again".
 _RETRIES = {"max_retries": 10, "initial_delay": "50ms", "max_delay": "10s"}
 
 
@@ -65,6 +71,18 @@ def context() -> ts.Context:
             **remote,
         }
     )
+
+
+class UnreachedError(ConnectionError):
+    """A server cannot be reached.
+
+    Attributes:
+      host: its name, with the port if it has one of its own.
+    """
+
+    def __init__(self, message: str, host: str = "") -> None:
+        super().__init__(message)
+        self.host = host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +117,34 @@ class Place:
         is_top = not above or above.endswith(":/")
         return None if is_top else (above, name)
 
+    @property
+    def host(self) -> str:
+        """Who is asked: the name of a server; "" for this machine."""
+        given, url = os.environ, self.url if self.is_remote else ""
+        if self.scheme == "gs":
+            url = given.get("TENSORSTORE_GCS_HTTP_URL") or given.get(
+                "STORAGE_EMULATOR_HOST", "https://storage.googleapis.com"
+            )
+        elif self.scheme == "s3":
+            url = self.endpoint or "https://s3.amazonaws.com"
+        host, _, _ = url.partition("://")[2].partition("/")
+        return host.rpartition("@")[2]
+
+    def look_up(self) -> None:
+        """Asks for the host's name, once for all.
+
+        Raises:
+          UnreachedError: nobody knows it.
+        """
+        try:
+            _look_up(self.host)
+        except (OSError, UnicodeError) as error:
+            raise UnreachedError(
+                f"{self.url}: host {self.host} is unknown ({error}). "
+                f"{_ARE_YOU}",
+                self.host,
+            ) from error
+
     def kvstore(self, *parts: str) -> dict[str, Any]:
         """The folder, or one in it, as TensorStore names it."""
         inside = [part for part in parts if part]
@@ -132,9 +178,10 @@ class Place:
         """Small files in the folder, at the same time; None where missing.
 
         Raises:
-          ConnectionError: the server cannot be reached.
+          UnreachedError: the server cannot be reached.
           OSError: it refuses.
         """
+        self.look_up()
         store = _opened(self)
         pending = [store.read(name) for name in names]
         until = time.monotonic() + _PATIENCE_S
@@ -150,9 +197,9 @@ class Place:
                         if late
                         else short(error)
                     )
-                    raise ConnectionError(
-                        f"{self.name(name)}: no answer: {why}. Is this machine "
-                        f"online, and is it the right address?"
+                    raise UnreachedError(
+                        f"{self.name(name)}: no answer: {why}. {_ARE_YOU}",
+                        self.host,
                     ) from error
                 raise OSError(
                     f"{self.name(name)}: cannot be read: {short(error)}"
@@ -257,6 +304,23 @@ def _read_if_there(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+@functools.cache  # Of what is known.
+def _look_up(host: str) -> None:
+    if not host or urllib.request.getproxies().keys() - {"no"}:
+        return
+    name = re.sub(r":\d*$", "", host).strip("[]")
+    until = time.monotonic() + _LOOK_UP_S
+    while True:
+        try:
+            socket.getaddrinfo(name, None)
+            return
+        except socket.gaierror as error:
+            again = error.errno == socket.EAI_AGAIN
+            if not again or time.monotonic() > until:
+                raise
+        time.sleep(0.25)
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -99,6 +100,48 @@ def test_a_server_that_does_not_answer(impatient, monkeypatch, is_silent):
         url = f"http://{host}:{port}/em"
         with pytest.raises(OSError, match="is it the right address"):
             volume.open(f"precomputed://{url}")
+
+
+@pytest.mark.parametrize(
+    "place_of, host",
+    [
+        ("em", ""),
+        ("http://host:80/a/0", "host:80"),
+        ("https://me:secret@host", "host"),
+        ("gs://bucket/em", "storage.googleapis.com"),
+        ("s3://bucket/em", "s3.amazonaws.com"),
+    ],
+)
+def test_who_is_asked(place_of, host, monkeypatch):
+    for name in ("TENSORSTORE_GCS_HTTP_URL", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert place.Place(place_of).host == host
+    monkeypatch.setenv("TENSORSTORE_GCS_HTTP_URL", "http://here:1")
+    assert place.Place("gs://bucket/em").host == "here:1"
+    there = place.Place("s3://bucket/em", endpoint="http://there:2")
+    assert there.host == "there:2"
+
+
+@pytest.mark.parametrize("name", ["no.invalid", "a..b", "[::z]:80"])
+def test_a_name_that_nobody_knows_is_not_asked_ten_times(name, monkeypatch):
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    begin = time.monotonic()
+    with pytest.raises(OSError, match="is it the right address") as told:
+        volume.open(f"precomputed://http://{name}/em")
+    assert time.monotonic() - begin < 5
+    assert name in str(told.value)
+    with pytest.raises(place.UnreachedError) as told:
+        place.Place(f"http://{name}/em").read("info")
+    assert told.value.host == name
+
+
+def test_names_that_only_a_proxy_knows(monkeypatch, impatient):
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"no": "a"})
+    with pytest.raises(place.UnreachedError, match="host nobody"):
+        place.Place("http://nobody.invalid/em").read("info")
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"http": "a"})
+    with pytest.raises(place.UnreachedError, match="curl_code"):
+        place.Place("http://nobody.invalid/em").read("info")
 
 
 @pytest.mark.parametrize(
