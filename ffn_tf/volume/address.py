@@ -63,6 +63,12 @@ _GRAMMAR = (
     "expected FILE.h5:DATASET, FILE.npy, FILE.npz:KEY, FILE.tif, a folder, or "
     "SCHEME://PLACE with a scheme of " + ", ".join(SCHEMES)
 )
+_WRITTEN = (
+    "expected FILE.h5:DATASET, FILE.npy, FOLDER.zarr, FOLDER.n5, or "
+    "SCHEME://PLACE with a scheme of " + ", ".join(SCHEMES)
+)
+# In the folder of a copy that is not complete: see staging.py.
+PARTIAL = ".partial"
 _METADATA_FILES = {
     "info": "precomputed",
     "zarr.json": "zarr3",
@@ -177,7 +183,8 @@ def parse(text: str, *, creating: bool = False) -> Address:
     options = _query(text, query)
     scheme, path = _split_scheme(text, rest)
     if not path or path.endswith("://"):
-        raise ValueError(f"{text!r}: no path; {_GRAMMAR}.")
+        grammar = _WRITTEN if creating else _GRAMMAR
+        raise ValueError(f"{text!r}: no path; {grammar}.")
     if scheme:
         address = Address(text, scheme, path, **options)
         # Neuroglancer's zarr:// means either version, so ours does too.
@@ -258,7 +265,8 @@ def _without_scheme(
     if found:
         return dataclasses.replace(address, format=found)
     if creating:
-        raise ValueError(f"{text}: the name tells no format; {_GRAMMAR}.")
+        raise ValueError(f"{text}: the name tells no format; {_WRITTEN}.")
+    refuse_unfinished(address)
     if remote:
         raise FileNotFoundError(
             f"{text}: no volume there: it holds none of "
@@ -283,6 +291,15 @@ def _local_stack(text: str, path: str, options: dict[str, Any]) -> Address:
             f"format; {_GRAMMAR}."
         )
     raise ValueError(f"{text}: a file of no known format; {_GRAMMAR}.")
+
+
+def refuse_unfinished(address: Address) -> None:
+    """For a folder that is no volume: an error if it is becoming one."""
+    if address.place.read(PARTIAL, "job.json") is not None:
+        raise FileNotFoundError(
+            f"{address.text}: an unfinished copy: run the same ingest again to "
+            f"go on with it."
+        )
 
 
 def is_slice(name: str) -> bool:
@@ -316,8 +333,8 @@ def _spec_address(text: str) -> Address:
 def _query(text: str, query: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for key, value in urllib.parse.parse_qsl(query, keep_blank_values=True):
-        if key in ("mip", "channel") and value.isdecimal():
-            options[key] = int(value)
+        if key in ("mip", "channel"):
+            options[key] = _count(text, key, value)
         elif (key, value) == ("missing", "zero"):
             options["missing_is_zero"] = True
         elif key == "resolution_nm":
@@ -337,10 +354,18 @@ def _query(text: str, query: str) -> dict[str, Any]:
             raise ValueError(
                 f"{text}: cannot understand ?{key}={value}; expected mip=N, "
                 f"resolution_nm=Z,Y,X, channel=N, missing=zero, region=NAME, "
-                f"access=METHOD, cache=disk, tolerate=corrupt, deadline_s=S, "
-                f"endpoint=URL or aws_region=NAME."
+                f"access=METHOD, cache=disk, cache=trusted, tolerate=corrupt, "
+                f"deadline_s=S, endpoint=URL or aws_region=NAME."
             )
     return options
+
+
+def _count(text: str, key: str, value: str) -> int:
+    if not value.isdecimal():
+        raise ValueError(
+            f"{text}: {key} takes a number, 0 or more, found {value!r}."
+        )
+    return int(value)
 
 
 def _resolution(text: str, value: str) -> tuple[float, ...]:

@@ -69,7 +69,10 @@ def integer(value: Any, where: str) -> int:
 
 def integers(value: Any, where: str) -> list[int]:
     if not isinstance(value, list) or not value:
-        raise ValueError(f"{where}: expected integers [a, b], found {value!r}.")
+        raise ValueError(
+            f"{where}: expected a list of integers, at least one, found "
+            f"{value!r}."
+        )
     return [integer(item, where) for item in value]
 
 

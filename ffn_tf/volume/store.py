@@ -217,6 +217,12 @@ def _open_of_dataset(where: address_lib.Address, writable: bool) -> Volume:
         part for part in query.split("&") if not part.startswith("region=")
     )
     described = dataset.load(where.path)
+    if not where.dataset:
+        names = list(described.volumes)
+        raise ValueError(
+            f"{where.text}: a dataset file; name a volume of it: "
+            f"{where.path}#{[*names, 'NAME'][0]} (known: {', '.join(names)})."
+        )
     opened = described.open(where.dataset, query, where.region)
     opened.address = where.text
     return opened

@@ -89,6 +89,15 @@ def test_killed_before_there_was_a_job(tmp_path):
         attempt.look(f"{tmp_path}/em.zarr", MADE_BY)
 
 
+@pytest.mark.parametrize("output", OUTPUTS[2:])
+def test_who_opens_an_unfinished_copy_is_told(output, tmp_path):
+    output = output.format(tmp_path)
+    begun(output)
+    for address in (output, output.partition("://")[2] or output):
+        with pytest.raises(FileNotFoundError, match="an unfinished copy: run"):
+            volume.open(address)
+
+
 def test_killed_when_it_was_complete(tmp_path):
     unfinished = begun(f"{tmp_path}/em.zarr")
     unfinished.scales()[0].write(INFO.domain, np.ones((2, 3, 4), np.uint8))

@@ -74,6 +74,9 @@ def test_a_dataset_file_is_an_address(folder):
         ValueError, match=r"unknown volume 'imago'; did you mean"
     ):
         volume.open(f"{folder}/tiny.yaml#imago")
+    for query in ("", "?mip=0"):
+        with pytest.raises(ValueError, match=r"of it: .*/tiny\.yaml#image \(k"):
+            volume.open(f"{folder}/tiny.yaml{query}")
     with pytest.raises(ValueError, match="names volumes to read"):
         volume.open(address, mode="r+")
     with pytest.raises(FileNotFoundError):

@@ -217,6 +217,14 @@ def test_missing(name, tmp_path):
     assert address in str(caught.value)
 
 
+def test_missing_with_its_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match="which does not exist"):
+        volume.open(f"{tmp_path}/nowhere.zarr")
+    (tmp_path / "some.zarr").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"some\.zarr\.$"):
+        volume.open(f"{tmp_path}/some.zarr")
+
+
 def test_of_two_failures_the_first_is_told():
     """A disk that is full fails again when the file is closed."""
     held = volume.from_array(VOXELS.copy())

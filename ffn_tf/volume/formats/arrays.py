@@ -197,9 +197,11 @@ def open_npz(address: Address) -> ArraySource:
 
 
 def _member(archive: Any, key: str, where: str) -> np.ndarray:
-    names = ", ".join(sorted(archive.files))
     if key not in archive.files:
-        raise ValueError(f"{where}: no array {key!r}; there are: {names}.")
+        raise ValueError(
+            f"{where}: no array {key!r} in the file; write FILE.npz:KEY with "
+            f"one of: {_volumes_in(archive)}."
+        )
     reason = "it is no array"
     try:
         array = archive[key]
@@ -208,6 +210,30 @@ def _member(archive: Any, key: str, where: str) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise ValueError(
             f"{where}: not a whole array of numbers ({reason}); pickles are "
-            f"not opened; there are: {names}."
+            f"not opened; there are: {_volumes_in(archive)}."
         )
     return array
+
+
+def _volumes_in(archive: Any) -> str:
+    """Names of the arrays that can be volumes, by their headers."""
+    names = [
+        file.removesuffix(".npy")
+        for file in sorted(archive.zip.namelist())
+        if _is_volume(archive.zip, file)
+    ]
+    return ", ".join(names) or "(the file has none)"
+
+
+def _is_volume(archive: zipfile.ZipFile, file: str) -> bool:
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        with archive.open(file) as stream:
+            reader = readers[np.lib.format.read_magic(stream)]
+            shape, _, dtype = reader(stream)
+    except Exception:  # noqa: BLE001  As of .npy.
+        return False
+    return len(shape) in (3, 4) and dtype.kind in "biuf"

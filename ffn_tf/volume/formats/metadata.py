@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
+import os
 from typing import Any
 
 import numpy as np
 
 from ffn_tf import program
 from ffn_tf.volume import physical
-from ffn_tf.volume.address import Address, reversed_axes
+from ffn_tf.volume.address import Address, refuse_unfinished, reversed_axes
 from ffn_tf.volume.box import Triple
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE, Nanometres
 
@@ -53,6 +54,14 @@ def read(address: Address) -> Metadata:
       ValueError: no such scale, or a group without scales.
       OSError: damaged metadata.
     """
+    try:
+        return _read(address)
+    except FileNotFoundError:
+        refuse_unfinished(address)
+        raise
+
+
+def _read(address: Address) -> Metadata:
     if address.format == "precomputed":
         return _precomputed(address)
     values, is_array = _zarr_or_n5(address)
@@ -115,8 +124,10 @@ def _zarr_or_n5(address: Address) -> tuple[dict[str, Any], bool]:
         attributes = node or {}
         is_array = "dimensions" in attributes
     if not exists:
+        there = place.is_remote or os.path.isdir(place.url)
         raise FileNotFoundError(
-            f"{address.text}: no {address.format} volume in folder {place.url}."
+            f"{address.text}: no {address.format} volume in folder {place.url}"
+            f"{'' if there else ', which does not exist'}."
         )
     return attributes, is_array
 

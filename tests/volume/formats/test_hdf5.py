@@ -286,15 +286,23 @@ def test_what_others_keep_beside_npy_is_not_overwritten(tmp_path):
 def test_npz(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(
-        path, x=VOXELS, both=np.stack([VOXELS] * 2), pickled=np.array({})
+        path,
+        x=VOXELS,
+        both=np.stack([VOXELS] * 2),
+        pickled=np.array({}),
+        objects=np.full((1, 1, 1), None),
+        origin=np.zeros(3),
     )
     with volume.open(f"{path}:x") as found:
         np.testing.assert_array_equal(found.read(), VOXELS)
         with pytest.raises(ValueError, match="opened for reading"):
             found.write(found.domain, VOXELS)
     assert volume.open(f"{path}:both?channel=1").read().shape == VOXELS.shape
-    with pytest.raises(ValueError, match="there are: both, pickled, x"):
-        volume.open(f"{path}:y")
+    for address in (f"{path}:y", f"{path}"):
+        with pytest.raises(
+            ValueError, match=r"FILE\.npz:KEY .* of: both, x\.$"
+        ):
+            volume.open(address)
     with pytest.raises(ValueError, match="pickles are not opened"):
         volume.open(f"{path}:pickled")
     whole = path.read_bytes()
