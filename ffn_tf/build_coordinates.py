@@ -192,8 +192,8 @@ def _members(
     workers = os.cpu_count() or 1
     with futures.ThreadPoolExecutor(workers) as pool:
         waiting: list[futures.Future[bytes]] = []
-        for path, mine in zip(parts, rng.spawn(len(parts))):
-            waiting.append(pool.submit(member, path, mine))
+        for path in parts:
+            waiting.append(pool.submit(member, path, rng.spawn(1)[0]))
             if len(waiting) > workers:
                 yield waiting.pop(0).result()
         for future in waiting:

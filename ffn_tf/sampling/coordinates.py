@@ -27,7 +27,6 @@ Laws (tests/sampling/test_coordinates.py):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-import contextlib
 import dataclasses
 import pathlib
 
@@ -39,9 +38,9 @@ from ffn_tf.volume import grid
 from ffn_tf.volume.box import Triple
 
 _BLOCK = (64, 256, 256)
-# Examples in a bucket, about; but there are never more files than that.
+# Examples in a bucket, about, and on their way to the buckets, at most.
 _BUCKET = 2**18
-_MOST_BUCKETS = 512
+_SLICE = 2**20
 # numpy draws without bias from at most so many.
 _HYPERGEOMETRIC = 10**9
 
@@ -135,14 +134,21 @@ class _Drawing:
         self._to_come = voxels
         self._rng = rng
 
-    def drawn(self, voxels: np.ndarray) -> np.ndarray:
-        """Of the next [n] voxels of the class, those that are taken."""
+    def drawn(self, voxels: np.ndarray) -> Iterator[np.ndarray]:
+        """Of the next [n] voxels of the class, those that are taken.
+
+        In slices: one voxel may be taken a billion times.
+        """
         n = len(voxels)
         count = self._count(n)
         self._to_come -= n
         self._once_more -= count
         extra = self._rng.choice(n, count, replace=False, shuffle=False)
-        return np.concatenate([voxels.repeat(self._times), voxels[extra]])
+        often = n * self._times
+        for first in range(0, often, _SLICE):
+            places = np.arange(first, min(first + _SLICE, often))
+            yield voxels[places // self._times]
+        yield voxels[extra]
 
     def _count(self, n: int) -> int:
         """How many of the next n are taken once more; exactly fair."""
@@ -182,11 +188,11 @@ def examples(
             ends = np.cumsum(np.bincount(values, minlength=256))
             for value, drawer in drawing.items():
                 first = ends[value - 1] if value else 0
-                local = drawer.drawn(at[first : ends[value]])
-                found = np.empty(len(local), _EXAMPLE)
-                found["volume"] = index
-                found["voxel"] = _in_box(local, block, source.box)
-                yield found
+                for local in drawer.drawn(at[first : ends[value]]):
+                    found = np.empty(len(local), _EXAMPLE)
+                    found["volume"] = index
+                    found["voxel"] = _in_box(local, block, source.box)
+                    yield found
 
 
 def _in_box(
@@ -220,24 +226,26 @@ class Buckets:
     def __init__(
         self, folder: pathlib.Path, num_examples: int, num_shards: int
     ) -> None:
-        wanted = -(-num_examples // _BUCKET)
-        each = -(-min(wanted, _MOST_BUCKETS) // num_shards)
+        each = -(-num_examples // (_BUCKET * num_shards))
         self._paths = [folder / f"{i}" for i in range(each * num_shards)]
         self._num_shards = num_shards
 
     def fill(
         self, arriving: Iterator[np.ndarray], rng: np.random.Generator
     ) -> None:
-        with contextlib.ExitStack() as stack:
-            files = [
-                stack.enter_context(open(path, "wb")) for path in self._paths
-            ]
-            for found in arriving:
-                bucket = rng.integers(len(files), size=len(found))
-                order = np.argsort(bucket, kind="stable")
-                ends = np.searchsorted(bucket[order], np.arange(len(files)))
-                for file, part in zip(files, np.split(found[order], ends[1:])):
-                    file.write(part.tobytes())
+        for path in self._paths:
+            path.touch()
+        count = len(self._paths)
+        for found in arriving:
+            bucket = rng.integers(count, size=len(found))
+            order = np.argsort(bucket, kind="stable")
+            ends = np.searchsorted(bucket[order], np.arange(count))
+            parts = np.split(found[order], ends[1:])
+            for path, part in zip(self._paths, parts):
+                if len(part):
+                    # Not kept open: there may be more than a process may have.
+                    with open(path, "ab") as file:
+                        file.write(part.tobytes())
 
     def of_shard(self, shard: int) -> list[pathlib.Path]:
         return self._paths[shard :: self._num_shards]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import pathlib
+import resource
 
 import hypothesis
 from hypothesis import strategies as st
@@ -136,6 +137,46 @@ def test_whatever_the_blocks(
     drawn = values[found["voxel"].astype(int)]
     counts = dict(zip(*np.unique(drawn, return_counts=True)))
     assert counts == dict.fromkeys(plan.voxels, plan.most)
+
+
+def test_a_rare_class_comes_in_slices(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is in memory at a time does not grow with the examples."""
+    array = np.zeros((9, 12, 15), np.uint8)
+    array[4, 5, 6:8] = 1
+    sources = [_source(array, start=(5, -6, 700))]
+    plan = coordinates.planned(sources)
+    whole = _drawn(sources, plan)
+    monkeypatch.setattr(coordinates, "_SLICE", 100)
+    rng = np.random.default_rng(0)
+    parts = list(coordinates.examples(sources, plan, rng))
+    assert max(map(len, parts)) == 100
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_buckets_keep_their_size(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be more than files that a process may open."""
+    monkeypatch.setattr(coordinates, "_BUCKET", 4)
+    rng = np.random.default_rng(1)
+    buckets = coordinates.Buckets(tmp_path, 10_000, 2)
+    found = np.zeros(5_000, coordinates._EXAMPLE)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, limits[1]))
+    try:
+        buckets.fill(iter([found, found]), rng)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    sizes = [
+        len(coordinates.shuffled(path, rng))
+        for shard in range(2)
+        for path in buckets.of_shard(shard)
+    ]
+    assert len(sizes) == 2500
+    assert sum(sizes) == 10_000
+    assert max(sizes) < 20  # Of 4 on average.
 
 
 def test_buckets_keep_all_and_mix(
