@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 import os
 import pathlib
+import re
 import signal
 import sys
 import sysconfig
 import traceback
 
-from absl import app
+from absl import app, flags
 
 # What our own checks raise for input that cannot work. Anything else is a
 # defect of ours and keeps its traceback.
@@ -52,12 +53,17 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
 
 
 def _parsed(argv: list[str]) -> list[str]:
-    """What absl makes of arguments; asked for help, it would exit with 1."""
+    """What absl makes of arguments, but for how it says help and errors."""
     for argument in argv[1:]:
         if argument in _HELP:
             only_ours = _HELP[argument]
             app.usage(shorthelp=only_ours, writeto_stdout=True, exitcode=0)
-    return app.parse_flags_with_usage(argv)
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        # Of a flag that is required; that it has no value is no news.
+        said = re.sub(r"(?m)^flag (--\w+)=None:", r"\1", str(error))
+        sys.exit(f"error: {said}\n--help lists the flags.")
 
 
 def _hint(error: BaseException) -> str:

@@ -73,7 +73,11 @@ def _define(field: dataclasses.Field[Any], annotation: Any) -> None:
     else:
         raise TypeError(f"{name}: no flag is made of type {annotation}.")
     if missing:
-        flags.mark_flag_as_required(name)
+        flags.register_validator(
+            name,
+            lambda value: value is not None,
+            message=f"is required: {meta['help']}",
+        )
 
 
 def _validate_tuple(name: str, item: type, length: int) -> None:

@@ -33,7 +33,6 @@ def _use(monkeypatch, flag_values):
         "DEFINE_integer",
         "DEFINE_list",
         "DEFINE_string",
-        "mark_flag_as_required",
         "register_validator",
     ):
         monkeypatch.setattr(
@@ -147,7 +146,7 @@ def test_a_required_flag_that_is_missing(parse, annotation):
     required = dataclasses.make_dataclass(
         "Required", [("image", annotation, program.option(help="address"))]
     )
-    with pytest.raises(flags.IllegalFlagValueError, match="--image must have"):
+    with pytest.raises(flags.IllegalFlagValueError, match="is required: addr"):
         parse(required)
 
 
