@@ -10,11 +10,13 @@
 Of each volume of a dataset, or of the one at an address: what it is, some
 chunks by each way of reading (TensorStore, CloudVolume, gcsfs;
 docs/formats.md), the same from the cache, the named regions, statistics, and
-whether what is wrong is refused; of each resource, whether it is there. Prints
-a table, and writes
+whether what is wrong is refused; of each resource, whether it is there. What is
+on a server that could not be reached before is not tried. Prints a table, and
+writes
 
     report.json   every check, with method, milliseconds, MB/s, memory, hits
-    slice.png     a section of the first image that was read
+    slice.png     a section of the first image that was read, and the labels
+                  of the first segmentation that lies over it
 
 Ends with exit code 1 if a check has failed. docs/h01.md says what it is on the
 release of H01.
@@ -26,17 +28,22 @@ from collections.abc import Iterator, Mapping
 import dataclasses
 import json
 import os
+import pathlib
 import sys
 import textwrap
 
-import numpy as np
 from PIL import Image
 
 from ffn_tf import program, volume
 from ffn_tf.volume import dataset as dataset_lib
+from ffn_tf.volume import section as section_lib
 from ffn_tf.volume import verification
 
 _WIDTH = 500  # Of what a line says; report.json has all of it.
+_HEAD = (
+    f"{'volume':<22} {'check':<22} {'read by':<12} {'':<8} {'ms':>9} "
+    f"{'MB/s':>8}  what was seen"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,21 +84,40 @@ def run(options: Options) -> list[verification.Check]:
     for name in names:
         volume.checks.one_of(name, options.dataset, described.volumes, "volume")
     os.makedirs(options.output_dir, exist_ok=True)
+    print(_HEAD, flush=True)
     found: list[verification.Check] = []
-    section: np.ndarray | None = None
-    for name in names:
-        verified = _verification(described, name, options)
-        for check in verified.checks():
+    unreached: set[str] = set()
+    verified = [_verification(described, n, options, unreached) for n in names]
+    for one in verified:
+        for check in one.checks():
             print(as_line(check), flush=True)
             found.append(check)
-        if section is None and verified.slice is not None:
-            section = grey(verified.slice)
     for name, item in described.resources.items():
         if not options.volumes:
-            found.append(verification.resource(name, item.address))
+            found.append(verification.resource(name, item.address, unreached))
             print(as_line(found[-1]), flush=True)
-    _write(options, described, found, section)
+    _write(options, described, found, _picture(verified))
     return found
+
+
+def _picture(verified: list[verification.Verification]) -> Image.Image | None:
+    """The first image, and the first labels over it; None without an image."""
+    for one in verified:
+        if one.section is not None:
+            break
+    else:
+        return None
+    for other in verified:
+        if other.kind != "segmentation":
+            continue
+        try:
+            with volume.open(other.address) as opened:
+                labels = section_lib.labels_over(one.section, opened)
+        except (ValueError, OSError):  # Its checks have said why.
+            continue
+        if labels is not None:
+            return section_lib.draw(one.section, labels, other.name)
+    return section_lib.draw(one.section)
 
 
 def _is_file(text: str) -> bool:
@@ -108,11 +134,12 @@ def _described(text: str) -> dataset_lib.Dataset:
 
 
 def _verification(
-    described: dataset_lib.Dataset, name: str, options: Options
+    described: dataset_lib.Dataset,
+    name: str,
+    options: Options,
+    unreached: set[str],
 ) -> verification.Verification:
-    address = options.dataset
-    if _is_file(address):
-        address += f"#{name}"
+    address = _address(options, name)
     if options.query:
         address += ("&" if "?" in address else "?") + options.query
 
@@ -125,7 +152,26 @@ def _verification(
         regions,
         options.access,
         options.region_mb,
+        _host(described, name),
+        unreached,
     )
+
+
+def _address(options: Options, name: str) -> str:
+    is_file = _is_file(options.dataset)
+    return f"{options.dataset}#{name}" if is_file else options.dataset
+
+
+def _host(described: dataset_lib.Dataset, name: str) -> str:
+    """Of the server that a volume is on, or that it is made of."""
+    entry = described.volumes[name]
+    while entry.of:
+        entry = described.volumes[entry.of]
+    try:  # Without a look at the place.
+        where = volume.address.parse(entry.address, creating=True)
+    except ValueError:
+        return ""
+    return where.place.host
 
 
 def _regions_of(
@@ -145,24 +191,15 @@ def _regions_of(
         yield "region middle", box.clipped(domain)
 
 
-def grey(section: np.ndarray) -> np.ndarray:
-    """A picture [y, x] uint8 of a section of any dtype."""
-    values = section.astype(np.float64)
-    low, high = np.percentile(values, [0.5, 99.5])
-    scaled = (values - low) / max(high - low, 1e-9)
-    return (255 * scaled.clip(0, 1)).astype(np.uint8)
-
-
 def as_line(check: verification.Check) -> str:
     """One line of the table; what failed may say more below it."""
-    mark = {True: "ok", False: "FAILED", None: "-"}[check.passed]
+    mark = {True: "ok", False: "FAILED", None: "left out"}[check.passed]
     rate = f"{check.rate:.1f}" if check.megabytes else ""
     lines = check.detail.splitlines() or [""]
     first, *more = [textwrap.shorten(line, _WIDTH) for line in lines]
     line = (
-        f"{check.volume:<22} {check.name:<22} {check.method:<12} {mark:<6} "
-        f"{check.milliseconds:>9.1f} ms {rate:>8}"
-        f"{' MB/s' if rate else '     '}  {first}"
+        f"{check.volume:<22} {check.name:<22} {check.method:<12} {mark:<8} "
+        f"{check.milliseconds:>9.1f} {rate:>8}  {first}"
     )
     return "\n    ".join([line, *more])
 
@@ -171,7 +208,7 @@ def _write(
     options: Options,
     described: dataset_lib.Dataset,
     checks: list[verification.Check],
-    section: np.ndarray | None,
+    picture: Image.Image | None,
 ) -> None:
     report = {
         "made_by": {
@@ -189,10 +226,32 @@ def _write(
     }
     path = os.path.join(options.output_dir, "report.json")
     volume.files.write_text(path, json.dumps(report, indent=1))
-    if section is not None:
-        path = os.path.join(options.output_dir, "slice.png")
+    path = os.path.join(options.output_dir, "slice.png")
+    if picture is None:
+        pathlib.Path(path).unlink(missing_ok=True)  # It would be another's.
+    else:
         with volume.files.atomic_path(path) as temporary:
-            Image.fromarray(section).save(temporary, format="PNG")
+            picture.save(temporary, format="PNG")
+
+
+def _next(options: Options, checks: list[verification.Check]) -> str:
+    """How to go on with the first volume: a copy of a region of it."""
+    name = checks[0].volume
+    address = _address(options, name)
+    regions = [
+        check.name.removeprefix("region ")
+        for check in checks
+        if check.volume == name and check.name.startswith("region ")
+    ]
+    query = [options.query] if options.query else []
+    if regions != ["middle"]:
+        query.append(f"region={regions[0]}")
+    if query:
+        address += ("&" if "?" in address else "?") + "&".join(query)
+    return (
+        f"python -m ffn_tf.ingest --input='{address}' "
+        f"--output=precomputed://out/{name}"
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -208,10 +267,10 @@ def main(argv: list[str]) -> None:
         f"{len(checks) - len(failed) - left_out} passed, {len(failed)} failed, "
         f"{left_out} left out."
     )
-    program.finish(
-        f"{options.output_dir}/report.json and slice.png",
-        f"python -m ffn_tf.info {options.dataset}",
-    )
+    wrote = f"{options.output_dir}/report.json"
+    if os.path.exists(f"{options.output_dir}/slice.png"):
+        wrote += " and slice.png"
+    program.finish(wrote, "" if failed else _next(options, checks))
     sys.exit(1 if failed else 0)
 
 

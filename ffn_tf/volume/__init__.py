@@ -15,7 +15,8 @@
     views                        volumes made of volumes
     streams                      read, process, write, in bounded memory
     access, tolerance, failures  who reads, what damage means, how reads fail
-    verification                 whether and how fast volumes can be read
+    verification                 whether and how fast volumes can be read, with
+      voxel_statistics, section    what is in them, a picture
     files                        files that appear whole or not at all
 
 formats, cache: what storage formats provide, and what is kept of remote ones.

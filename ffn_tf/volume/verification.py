@@ -9,16 +9,17 @@ Of each volume, in this order:
     regions     the named regions of the dataset, or the middle: their first
                 corner, in whole chunks
     statistics  of the voxels that were read; an image of one grey level fails
-    robustness  what is wrong is refused: a box outside, a scale and a channel
-                that do not exist
+    robustness: box, scale, channel
+                that are not there are refused
     reading     what the volume says of its reading (the disk cache, damaged
                 chunks), if it says anything
 
 and of each resource of gs:// that something is there.
 
 A check passes, fails, or is left out with a reason (a method that reads other
-formats or places; no second one to compare with). MB are 10^6 bytes of voxels,
-not of what was sent.
+formats or places; no second one to compare with). What is on a server that
+could not be reached is not tried, and fails. MB are 10^6 bytes of voxels, not
+of what was sent.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import re
 import resource as process
 import time
 from typing import Any
@@ -35,9 +37,17 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
-from ffn_tf.volume import access, grid, store
+from ffn_tf.volume import (
+    access,
+    grid,
+    place,
+    section,
+    store,
+    voxel_statistics,
+)
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.formats import decoding, gcsfs_source
+from ffn_tf.volume.voxel_statistics import counted
 
 _NUM_CHUNKS = 4
 _EDGE = 64  # Voxels of what is read at a time; sections of a region, first.
@@ -85,6 +95,8 @@ class Verification:
       regions: boxes in its voxels, by name; at least one.
       methods: of access.METHODS, to be compared.
       most_megabytes: read of a region.
+      host: of the server that it is on; "" if nobody knows.
+      unreached: hosts that could not be reached, known and found.
     """
 
     def __init__(
@@ -94,23 +106,34 @@ class Verification:
         regions: Callable[[store.Volume], Mapping[str, Box]],
         methods: Sequence[str],
         most_megabytes: float,
+        host: str,
+        unreached: set[str],
     ) -> None:
-        self._address = address
+        self.name = name
+        self.address = address
+        self.kind: str | None = None  # Of the volume, once it is open.
+        self._host = host
+        self._unreached = unreached
         self._check = functools.partial(_checked, name)
         self._regions = regions
         self._methods = methods
         self._most_megabytes = most_megabytes
-        self.slice: np.ndarray | None = None  # [y, x] of an image's region.
+        self.section: section.Section | None = None  # Of an image's region.
 
     def checks(self) -> Iterator[Check]:
         """All checks, as they are made; a volume that does not open is one."""
         start = time.perf_counter()
+        if self._host in self._unreached:
+            yield self._check("info", False, _not_tried(self._host), start)
+            return
         try:
-            opened = store.open(self._address)
+            opened = store.open(self.address)
         except (ValueError, OSError) as error:
-            yield self._check("info", False, str(error), start)
+            self._unreached.update(_unreached(error))
+            yield self._check("info", False, told(error), start)
             return
         with opened:
+            self.kind = opened.info.kind
             detail = described(opened)
             for method, reason in opened.served.refused:
                 detail += f"; not by {method}: {reason}"
@@ -135,10 +158,11 @@ class Verification:
         try:
             found = opened.read_many(boxes)
         except (ValueError, OSError) as error:
-            return self._check(name, False, str(error), start, method), []
+            return self._check(name, False, told(error), start, method), []
         size = sum(array.nbytes for array in found) / 1e6
         largest = max(boxes, key=lambda box: box.num_voxels).size
-        detail = f"{len(boxes)} boxes of up to {largest}"
+        number = counted(len(boxes), "box", "boxes")
+        detail = f"{number} of up to {largest}"
         check = self._check(name, True, detail, start, method, size)
         return check, found
 
@@ -159,14 +183,18 @@ class Verification:
                 other = store.open(self._asking(f"access={method}"))
             except (ValueError, OSError) as error:
                 failed = None if _is_not_for_it(error) else False
-                yield self._check("chunks", failed, str(error), start, method)
+                yield self._check("chunks", failed, told(error), start, method)
                 continue
             with other:
                 check, found = self._read("chunks", other, boxes)
             if expected is None:
                 expected = found or None
-            elif found and (detail := _difference(expected, found)):
-                check = dataclasses.replace(check, passed=False, detail=detail)
+            elif found:
+                detail = voxel_statistics.difference(expected, found)
+                if detail:
+                    check = dataclasses.replace(
+                        check, passed=False, detail=detail
+                    )
             yield check
 
     def _again(self, opened: store.Volume, boxes: Sequence[Box]) -> Check:
@@ -180,14 +208,15 @@ class Verification:
         return dataclasses.replace(check, detail=detail, hit_rate=rate)
 
     def _asking(self, query: str) -> str:
-        mark = "&" if "?" in self._address else "?"
-        return f"{self._address}{mark}{query}"
+        mark = "&" if "?" in self.address else "?"
+        return f"{self.address}{mark}{query}"
 
     def _contents(
         self, opened: store.Volume, regions: Mapping[str, Box]
     ) -> Iterator[Check]:
         """The regions, and what is in them."""
-        kind, seen, seconds = opened.info.kind, _Seen(), 0.0
+        kind, seconds = opened.info.kind, 0.0
+        seen = voxel_statistics.Statistics()
         for name, box in regions.items():
             part, tiles = self._parts(opened, box)
             check, found = self._read(name, opened, tiles)
@@ -198,8 +227,12 @@ class Verification:
             if not found:
                 continue
             start = time.perf_counter()
-            if self.slice is None and kind == "image":
-                self.slice = middle_section(part, tiles, found)
+            if self.section is None and kind == "image":
+                self.section = section.Section(
+                    self.name,
+                    opened.voxel_size_nm,
+                    *section.middle(part, tiles, found),
+                )
             for array in found:
                 seen.add(array, kind)
             seconds += time.perf_counter() - start
@@ -218,21 +251,21 @@ class Verification:
     def _robustness(self, opened: store.Volume) -> Iterator[Check]:
         beyond = Box.from_size(opened.domain.end, (1, 1, 1))
         wrong: dict[str, Callable[[], Any]] = {
-            "a box outside": lambda: opened.read(beyond),
-            "a scale": lambda: store.open(self._asking("mip=99")),
-            "a channel": lambda: store.open(self._asking("channel=99")),
+            "box": lambda: opened.read(beyond),
+            "scale": lambda: store.open(self._asking("mip=99")),
+            "channel": lambda: store.open(self._asking("channel=99")),
         }
         for name, tried in wrong.items():
             start = time.perf_counter()
             try:
                 tried()
             except ValueError as error:
-                passed, detail = True, f"is refused: {type(error).__name__}"
+                passed, detail = True, f"refused: {type(error).__name__}"
             except OSError as error:  # The server fails, which is no answer.
-                passed, detail = False, f"cannot be asked for: {error}"
+                passed, detail = False, f"cannot be asked for: {told(error)}"
             else:
-                passed, detail = False, "that does not exist was read"
-            yield self._check("robustness", passed, f"{name} {detail}", start)
+                passed, detail = False, "one that is not there was read"
+            yield self._check(f"robustness: {name}", passed, detail, start)
 
 
 def _is_not_for_it(error: Exception) -> bool:
@@ -260,23 +293,52 @@ def _checked(
     )
 
 
-def resource(name: str, address: str) -> Check:
-    """Whether there is anything at the address of a resource."""
+def told(error: Exception) -> str:
+    """An error without the volume's address, where it names a file of that."""
+    text = str(error)
+    address, _, rest = text.partition(": ")
+    path = re.sub(r"^\w+://(?=.+://|/)", "", address.partition("?")[0])
+    return rest if path and path in rest else text
+
+
+def _unreached(error: BaseException | None) -> Iterator[str]:
+    """The host that could not be reached, if that was the cause."""
+    while error is not None:
+        if isinstance(error, place.UnreachedError):
+            yield error.host
+        error = error.__cause__
+
+
+def _not_tried(host: str) -> str:
+    return f"not tried: {host} cannot be reached"
+
+
+def resource(name: str, address: str, unreached: set[str]) -> Check:
+    """Whether there is anything at the address of a resource.
+
+    Args:
+      unreached: hosts that could not be reached, known and found.
+    """
+    check = functools.partial(_checked, name, "resource")
     start = time.perf_counter()
     if not address.startswith("gs://"):
-        detail = f"{address}: only gs:// is looked at"
-        return _checked(name, "resource", None, detail, start)
+        return check(None, f"{address}: only gs:// is looked at", start)
+    host = place.Place(address).host
+    if host in unreached:
+        return check(False, _not_tried(host), start)
     try:
         found = _about(address)
     except OSError as error:
-        return _checked(name, "resource", False, str(error), start, "gcsfs")
+        unreached.update(_unreached(error))
+        return check(False, str(error), start, "gcsfs")
     detail = f"a {found['type']}"
     if found["type"] == "file":
         detail += f" of {found['size']:,} bytes"
-    return _checked(name, "resource", True, detail, start, "gcsfs")
+    return check(True, detail, start, "gcsfs")
 
 
 def _about(address: str) -> dict[str, Any]:
+    place.Place(address).look_up()
     files = gcsfs_source._file_system()
     try:
         return files.info(address.removeprefix("gs://"))
@@ -292,7 +354,7 @@ def described(opened: store.Volume) -> str:
     nm = " x ".join(f"{v:g}" for v in opened.voxel_size_nm)
     return (
         f"{size} voxels (z, y, x) of {nm} nm, {opened.dtype}, "
-        f"{opened.info.kind}, {len(opened.scales_nm)} scale(s)"
+        f"{opened.info.kind}, {counted(len(opened.scales_nm), 'scale')}"
     )
 
 
@@ -319,54 +381,6 @@ def first_corner(box: Box, chunk: Sequence[int], most_voxels: int) -> Box:
     return Box.from_size(box.start, (deep, high, wide)).clipped(box)
 
 
-def middle_section(
-    box: Box, tiles: Sequence[Box], voxels: Sequence[np.ndarray]
-) -> np.ndarray:
-    """The section [y, x] in the middle of a box that was read in tiles."""
-    middle = box.start[0] + box.size[0] // 2
-    section = np.zeros(box.size[1:], voxels[0].dtype)
-    for tile, found in zip(tiles, voxels):
-        if tile.start[0] <= middle < tile.end[0]:
-            _, y, x = tile.relative_to(box.start).slices
-            section[y, x] = found[middle - tile.start[0]]
-    return section
-
-
-class _Seen:
-    """Counts what voxels there are, some at a time."""
-
-    def __init__(self) -> None:
-        self.count = self.zeros = 0
-        self.least, self.most = math.inf, -math.inf
-        self._sum = self._squares = 0.0
-        self._ids: set[int] = set()
-
-    def add(self, voxels: np.ndarray, kind: str | None) -> None:
-        """`voxels` of any shape; of a segmentation its ids count."""
-        self.count += voxels.size
-        self.zeros += voxels.size - int(np.count_nonzero(voxels))
-        if kind == "segmentation":
-            self._ids.update(np.unique(voxels).tolist())
-            return
-        values = voxels.astype(np.float64)
-        self.least = min(self.least, float(values.min()))
-        self.most = max(self.most, float(values.max()))
-        self._sum += float(values.sum())
-        self._squares += float(np.square(values).sum())
-
-    def said(self, kind: str | None) -> str:
-        """One line: grey levels, or ids."""
-        zero = f"{100 * self.zeros / self.count:.1f} % zero"
-        if kind == "segmentation":
-            return f"{len(self._ids)} ids, {zero}"
-        mean = self._sum / self.count
-        std = math.sqrt(max(self._squares / self.count - mean**2, 0.0))
-        return (
-            f"{self.least:g} to {self.most:g}, mean {mean:.1f}, "
-            f"std {std:.1f}, {zero}"
-        )
-
-
 def _cache_counts() -> tuple[int, int]:
     """Hits and misses of TensorStore's memory cache in this process."""
     prefix = "/tensorstore/cache/"
@@ -375,20 +389,6 @@ def _cache_counts() -> tuple[int, int]:
         for metric in ts.experimental_collect_matching_metrics(prefix)
     }
     return counts.get("hit_count", 0), counts.get("miss_count", 0)
-
-
-def _difference(
-    expected: Sequence[np.ndarray], found: Sequence[np.ndarray]
-) -> str:
-    """How voxels differ from those of the first; empty if they do not."""
-    number, worst = 0, 0.0
-    for a, b in zip(expected, found, strict=True):
-        number += int(np.count_nonzero(a != b))
-        by = np.abs(np.subtract(a, b, dtype=np.float64))
-        worst = max(worst, float(by.max()))
-    if not number:
-        return ""
-    return f"{number} voxels differ from the first by up to {worst:g}"
 
 
 METHODS = tuple(access.METHODS)
