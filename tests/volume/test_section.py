@@ -27,9 +27,9 @@ def made(size=(4, 6), nm=(30.0, 4.0, 4.0), start=(10, 20, 30)):
 
 def test_labels_of_other_voxels_and_another_extent():
     ids = np.arange(1, 6 * 9 * 40 + 1, dtype=np.uint64).reshape(6, 9, 40)
-    labels = volume.from_array(ids, voxel_size_nm=(60, 8, 4), start=(2, 3, 31))
+    labels = volume.from_array(ids, voxel_size_nm=(10, 8, 4), start=(28, 3, 31))
     found = section.labels_over(made(), labels)
-    # z: 10.5 * 30 / 60 is in 5. y: 20.5 * 4 / 8 is in 10, and 24 in 11.
+    # z: 10.5 * 30 / 10 is in 31. y: 20.5 * 4 / 8 is in 10, and 24 in 11.
     expected = np.zeros((4, 6), np.uint64)
     expected[:, 1:] = ids[3, 7:9, :5].repeat(2, axis=0)
     np.testing.assert_array_equal(found, expected)
