@@ -9,8 +9,9 @@
 The first step of training: build_coordinates then takes as many examples of
 each class, so that thin processes are seen as often as somata. What the classes
 are is in ffn_tf/sampling/partitions.py. Flags and voxels are google/ffn's, with
-three differences: --id_whitelist, --exclusion_regions and --mask_configs work;
-input and output are any addresses; memory is bounded, whatever the volume.
+four differences: --id_whitelist, --exclusion_regions and --mask_configs work;
+--ignore_borders is new; input and output are any addresses; memory is bounded,
+whatever the volume.
 
 The output appears when it is complete; killed, the same command goes on.
 """

@@ -54,6 +54,32 @@ def test_hdf5_as_google_ffn(labels: str, tmp_path: pathlib.Path) -> None:
     assert (found != 255).sum() == inner.size
 
 
+def test_google_ffn(
+    fib25: pathlib.Path, golden: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """Voxels and attributes are those that google/ffn wrote."""
+    tenths = tuple(i / 10 for i in range(1, 10))
+    program.run(
+        program.Options(
+            input_volume=f"{fib25}/groundtruth.h5:stack",
+            output_volume=f"{tmp_path}/p.h5:af",
+            thresholds=(0.025, 0.05, 0.075, *tenths),
+            lom_radius=(24, 24, 24),
+            min_size=10000,
+        )
+    )
+    with (
+        h5py.File(tmp_path / "p.h5") as ours,
+        h5py.File(golden / "partitions_training2.h5") as theirs,
+    ):
+        found, expected = ours["af"], theirs["af"]
+        np.testing.assert_array_equal(found[:], expected[:])
+        assert expected.attrs.keys() == {"bounding_boxes", "partition_counts"}
+        for name, value in expected.attrs.items():
+            np.testing.assert_array_equal(found.attrs[name], value)
+            assert found.attrs[name].dtype == value.dtype
+
+
 def test_bounding_boxes_of_the_labels(
     labels: str, tmp_path: pathlib.Path
 ) -> None:
@@ -107,6 +133,24 @@ def test_whitelist_spheres_masks(labels: str, tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_equal(
         (found[inner] != 0) & (found[inner] != 255), is_object
     )
+
+
+def test_masks_from_a_file(labels: str, tmp_path: pathlib.Path) -> None:
+    text = 'masks { coordinate_expression { expression: "z == 9" } }'
+    path = tmp_path / "masks.pbtxt"
+    path.write_text(text)
+    for name, given in (("a", text), ("b", str(path))):
+        output = f"{tmp_path}/{name}.npy"
+        program.run(_options(labels, output, mask_configs=given))
+    found = np.load(tmp_path / "b.npy")
+    np.testing.assert_array_equal(found, np.load(tmp_path / "a.npy"))
+    inner = found[1:-1, 2:-2, 3:-3]
+    z = 1 + np.flatnonzero((inner == 255).all((1, 2)))
+    assert z.tolist() == [8, 9, 10]
+    path.write_text("masks { nonsense: 1 }")
+    with pytest.raises(ValueError, match=r"masks\.pbtxt:1:9"):
+        options = _options(labels, f"{tmp_path}/c.npy", mask_configs=str(path))
+        program.run(options)
 
 
 def test_again_is_nothing(labels: str, tmp_path: pathlib.Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 
-import h5py
 import hypothesis
 from hypothesis import strategies as st
 import numpy as np
@@ -143,17 +141,3 @@ def test_thresholds_that_do_not_ascend(thresholds: tuple[float, ...]) -> None:
 def test_volume_smaller_than_the_box(labels: volume.Volume) -> None:
     with pytest.raises(ValueError, match="all voxels would be excluded"):
         partitions.of_volume(labels, partitions.Rule((0.5,), (8, 1, 1)))
-
-
-def test_google_ffn(fib25: pathlib.Path, golden: pathlib.Path) -> None:
-    labels = volume.open(f"{fib25}/groundtruth.h5:stack")
-    ids, counts = volume.labels.count_voxels_volume(labels)
-    tenths = tuple(i / 10 for i in range(1, 10))
-    rule = partitions.Rule(
-        (0.025, 0.05, 0.075, *tenths),
-        (24, 24, 24),
-        partitions.kept_ids(ids, counts, 10000),
-    )
-    found = partitions.of_volume(labels, rule).read()
-    with h5py.File(golden / "partitions_training2.h5") as file:
-        np.testing.assert_array_equal(found, file["af"][:])
