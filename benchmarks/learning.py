@@ -96,6 +96,7 @@ def phantom(edge: int) -> dict[str, Any]:
         "phantom_voi": round(found.both.voi, 3),
         "phantom_are": round(found.both.adapted_rand_error, 3),
         "phantom_coverage": round(found.coverage, 3),
+        "phantom_voi_with_0": round(found.truth.voi, 3),
     }
 
 
@@ -157,6 +158,7 @@ def fib25(folder: pathlib.Path, max_steps: int) -> dict[str, Any]:
         result[f"{key}_voi"] = round(score.both.voi, 3)
         result[f"{key}_are"] = round(score.both.adapted_rand_error, 3)
         result[f"{key}_coverage"] = round(score.coverage, 3)
+        result[f"{key}_voi_with_0"] = round(score.truth.voi, 3)
 
     with volume.open(data.PUBLISHED) as published:
         told("Google's network (published)", "google", published.read()[other])

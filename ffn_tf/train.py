@@ -124,13 +124,13 @@ def run(
             checked = _validated(validation, network, checked)
         root.mkdir(parents=True, exist_ok=True)
         stack.enter_context(files.locked(root, "training in it"))
-        _check_folder(root, described)
         kept = checkpoints.Checkpoints(
             root,
             options.keep_checkpoints,
             options.keep_every_steps,
             ranking.best,
         )
+        _check_folder(root, described, bool(kept.all()))
         training = loop.Training(
             step.TrainStep(
                 network,
@@ -210,10 +210,12 @@ def _as_json(*parts: Any) -> dict[str, Any]:
     return found
 
 
-def _check_folder(root: pathlib.Path, options: dict[str, Any]) -> None:
+def _check_folder(
+    root: pathlib.Path, options: dict[str, Any], has_begun: bool
+) -> None:
     """Refuses the folder of another training; notes this one."""
     described = root / "train.json"
-    if not described.exists():
+    if not has_begun or not described.exists():
         files.write_text(described, json.dumps(options, indent=1))
         return
     try:

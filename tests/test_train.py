@@ -87,6 +87,7 @@ def test_learns(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
             else:
                 number = float(tf.make_ndarray(value.tensor))
                 scalars.setdefault(value.tag, []).append(number)
+    assert np.isfinite(scalars["loss"]).all()
     assert min(scalars["loss"][1:]) < 0.8 * scalars["loss"][0]
     assert max(scalars["eval/patches"]) > 5
     assert {"moves/all/correct", "speed/wait_share"} <= scalars.keys()
@@ -120,9 +121,10 @@ def _command(options: options_lib.TrainOptions, *flags: str) -> list[str]:
     return [sys.executable, "-m", "ffn_tf.train", *given, *flags]
 
 
-def _wait_for(path: pathlib.Path, pattern: str, process) -> None:
+def _wait_for(path: pathlib.Path, pattern: str, process, size: int = 0) -> None:
+    """Until there is such a file, of some bytes."""
     deadline = time.monotonic() + 120
-    while not list(path.glob(pattern)):
+    while not any(p.stat().st_size >= size for p in path.glob(pattern)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -132,11 +134,12 @@ def _wait_for(path: pathlib.Path, pattern: str, process) -> None:
 def test_stopped_by_a_signal(
     data: pathlib.Path, tmp_path: pathlib.Path, number: signal.Signals
 ) -> None:
+    saves = number == signal.SIGTERM  # At once, so no interval is needed.
     options = _options(
         data,
         tmp_path,
         max_steps=10**6,
-        checkpoint_interval=0.2,
+        checkpoint_interval=1000 if saves else 0.2,
         keep_checkpoints=0,
     )
     process = subprocess.Popen(
@@ -146,15 +149,21 @@ def test_stopped_by_a_signal(
         text=True,
     )
     kept = tmp_path / "run" / "checkpoints"
-    _wait_for(kept, "step-*", process)
-    time.sleep(0.5)
+    if saves:
+        _wait_for(tmp_path / "run", "events.*", process, size=2000)
+    else:
+        _wait_for(kept, "step-*", process)
+        time.sleep(0.5)
+    before = len(list(kept.glob("step-*")))
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    newest = sorted(kept.glob("step-*"))[-1]
-    reached = int(newest.name.removeprefix("step-"))
-    if number == signal.SIGTERM:
+    found = sorted(kept.glob("step-*"))
+    assert len(found) >= max(before, 1)
+    reached = int(found[-1].name.removeprefix("step-"))
+    if saves:
         assert process.returncode == 143, stderr
         assert "Stopping after this step" in stderr
+        assert (before, len(found)) == (0, 1)
     momentum = step.OptimizerOptions(optimizer="momentum")
     there = _options(data, tmp_path, max_steps=reached + 3)
     summary = program.run(there, momentum)
@@ -208,6 +217,8 @@ def test_losses_that_are_not_finite(
     wild = step.OptimizerOptions(learning_rate=1e30, gradient_clip=1e30)
     with pytest.raises(ValueError, match=r"The loss is .* at step \d+, exam"):
         program.run(_options(data, tmp_path), wild)
+    # Nothing has begun, so the folder is nobody's.
+    assert program.run(_options(data, tmp_path), FAST).steps == 12
 
 
 def test_two_trainers(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -280,6 +291,12 @@ def test_a_full_disk(
     ("changes", "says"),
     [
         ({"batch_size": 0}, "--batch_size: expected at least 1"),
+        ({"keep_checkpoints": -1}, "--keep_checkpoints: expected at least 0"),
+        ({"warm_seed_radius": 3.0}, "warm_seed_steps go together"),
+        ({"threshold": 0.96}, "threshold: expected at most 0.95"),
+        ({"model_args": '{"fov_size": [7, 7]}'}, "fov_size: expected three"),
+        ({"model_args": '{"deltas": 3}'}, "deltas: expected three integers"),
+        ({"model_args": '{"depth": "x"}'}, "depth: expected an integer"),
         ({"model_args": "[1]"}, "not a JSON object"),
         ({"model_args": '{"deepth": 1}'}, r"unknown \['deepth'\]"),
         ({"model_args": '{"fov_size": [8, 8, 8]}'}, "odd sizes"),

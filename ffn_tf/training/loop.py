@@ -172,7 +172,8 @@ class Training:
                     clock.begin("checkpoint")  # `checked` may take long.
             if self._is_ahead():
                 self._summarise(summed, tracker)
-                self._save(examples, checked)
+                # Who stops it will not wait for a validation.
+                self._save(examples, None if signals.is_due else checked)
 
     def _open(
         self, examples: Examples, tracker: Tracker, schedule: Schedule
@@ -204,8 +205,9 @@ class Training:
             raise ValueError(
                 f"The loss is {loss} at step {self.steps}, examples (volume, "
                 f"x, y, z) {seen}: training has diverged, or the image has "
-                f"values out of range. Lower --learning_rate, and go on from "
-                f"the last checkpoint."
+                f"values out of range. Begin again in another --train_dir "
+                f"with a lower --learning_rate, and with an earlier checkpoint "
+                f"as --init_checkpoint."
             )
         self.steps += 1
         for walk, prediction in zip(chosen, logits):
@@ -218,7 +220,7 @@ class Training:
         found = self._checkpoints.all()
         return not found or found[-1][0] < self.steps
 
-    def _save(self, examples: Examples, checked: Checked) -> None:
+    def _save(self, examples: Examples, checked: Checked | None) -> None:
         progress = {
             "step": self.steps,
             "taken": examples.taken,
@@ -227,9 +229,12 @@ class Training:
         path = self._checkpoints.save(
             self._step, progress, self._walks, self._origin
         )
-        checked(path, self.steps, self._summaries)
+        if checked:
+            checked(path, self.steps, self._summaries)
 
     def _summarise(self, window: _Window, tracker: Tracker) -> None:
+        if window.is_empty:
+            return
         progress = window.progress(self.steps, tracker.scalars())
         scalars = progress.scores | {
             "loss": progress.loss,
@@ -276,6 +281,10 @@ class _Window:
         self._waited = 0.0
         self._losses: list[float] = []
         self._fovs = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._losses
 
     def count(self, loss: float, fovs: int, waited: float) -> None:
         self._losses.append(loss)

@@ -13,6 +13,7 @@ where its soft label is above 0.5; only voxels with weight count.
 
 A move is correct if it was made and wanted (moves.Move), missed if only wanted,
 spurious if only made; shares of all moves considered that were wanted or made.
+What nothing was counted for has no value.
 """
 
 from __future__ import annotations
@@ -83,16 +84,14 @@ class Tracker:
         """All that has been counted, by the names of the module."""
         v = self._voxels
         scored = v["tp"] + v["fp"] + v["fn"] + v["tn"]
-        precision = _share(v["tp"], v["tp"] + v["fp"])
-        recall = _share(v["tp"], v["tp"] + v["fn"])
         result = {
             "eval/patches": float(len(self._losses)),
             "eval/patch_loss": _share(sum(self._losses), len(self._losses)),
             "eval/all/accuracy": _share(v["tp"] + v["tn"], scored),
-            "eval/all/precision": precision,
-            "eval/all/recall": recall,
+            "eval/all/precision": _share(v["tp"], v["tp"] + v["fp"]),
+            "eval/all/recall": _share(v["tp"], v["tp"] + v["fn"]),
             "eval/all/specificity": _share(v["tn"], v["tn"] + v["fp"]),
-            "eval/all/f1": _share(2 * precision * recall, precision + recall),
+            "eval/all/f1": _share(2 * v["tp"], 2 * v["tp"] + v["fp"] + v["fn"]),
             "masked_voxel_fraction": _share(v["masked"], v["masked"] + scored),
         }
         kinds = ("correct", "missed", "spurious")
@@ -108,11 +107,11 @@ class Tracker:
             for kind in kinds:
                 share = _share(self._moves[radius, kind], total)
                 result[f"moves/r={radius}/{kind}"] = share
-        return result
+        return {k: value for k, value in result.items() if value == value}
 
 
 def _share(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+    return part / whole if whole else float("nan")
 
 
 def _picture(

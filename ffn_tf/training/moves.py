@@ -140,6 +140,11 @@ class Policy:
                     f"{name}: expected a probability between 0 and 1, found "
                     f"{value}."
                 )
+        if threshold > SEED:
+            raise ValueError(
+                f"threshold: expected at most {SEED}, the probability of the "
+                f"seed voxel, where every walk begins; found {threshold}."
+            )
         order = tuple(_order(view, moves, rng, shuffled))
         return cls(view, kind, moves, threshold, seed_pad, order)
 

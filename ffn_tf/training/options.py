@@ -128,6 +128,18 @@ class TrainOptions:
                     f"--{name}: expected at least 1, found "
                     f"{getattr(self, name)}."
                 )
+        for name in ("keep_checkpoints", "keep_every_steps", "shuffle_buffer"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"--{name}: expected at least 0, found "
+                    f"{getattr(self, name)}."
+                )
+        warm = (self.warm_seed_radius, self.warm_seed_steps)
+        if (warm[0] > 0) != (warm[1] > 0) or min(warm) < 0:
+            raise ValueError(
+                "--warm_seed_radius and --warm_seed_steps go together, both "
+                f"above 0: found {warm[0]:g} and {warm[1]}."
+            )
 
 
 # What may change when a training goes on.
@@ -259,8 +271,17 @@ def _model_args(text: str) -> dict[str, Any]:
             f"--model_args: unknown {sorted(unknown)}; there are depth, "
             f"features, fov_size, deltas."
         )
-    for name in ("fov_size", "deltas"):
-        if name in given:
-            x, y, z = given[name]
+    for name, value in given.items():
+        is_list = name in ("fov_size", "deltas")
+        values = value if is_list and isinstance(value, list) else [value]
+        if len(values) != (3 if is_list else 1) or any(
+            type(number) is not int for number in values
+        ):
+            wanted = "three integers [x, y, z]" if is_list else "an integer"
+            raise ValueError(
+                f"--model_args: {name}: expected {wanted}, found {value!r}."
+            )
+        if is_list:
+            x, y, z = values
             given[name] = (z, y, x)
     return given

@@ -144,21 +144,33 @@ class TrainStep:
         max_steps: int,
         *,
         compile_xla: bool = False,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
+        """
+        Args:
+          network: built, in the scope of the strategy.
+          options: of the optimizer.
+          batch_size: views of one step, of one device.
+          max_steps: that will be made.
+          compile_xla: see TrainOptions.xla.
+          strategy: where the step runs; None: here.
+        """
+        strategy = strategy or tf.distribute.get_strategy()
         self.network = network
         self._options = options
         self._max_steps = max_steps
-        self._optimizer = options.made()
         self._weights = network.trainable_variables
-        self._optimizer.build(self._weights)
         self._shadow = []
-        if options.ema_decay:
-            self._shadow = [
-                tf.Variable(w.value, trainable=False) for w in self._weights
-            ]
+        with strategy.scope():
+            self._optimizer = options.made()
+            self._optimizer.build(self._weights)
+            if options.ema_decay:
+                self._shadow = [
+                    tf.Variable(w.value, trainable=False) for w in self._weights
+                ]
         shape = tf.TensorSpec((batch_size, *network.view.size, 1), tf.float32)
         self._compiled = tf.function(
-            self._step,
+            lambda *views: strategy.run(self._step, views),
             input_signature=[shape] * 4,
             jit_compile=compile_xla,
         )

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ffn_tf import model
 from ffn_tf.training import moves, step
@@ -62,6 +63,30 @@ def test_logits_and_loss() -> None:
     weights = np.stack([v.weights for v in views])
     entropy = np.logaddexp(0, expected) - labels * expected
     assert loss == pytest.approx((entropy * weights).mean(), rel=1e-5)
+
+
+def test_a_strategy_is_where_it_runs() -> None:
+    plain = dataclasses.replace(PLAIN, optimizer="adam", ema_decay=0.9)
+    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    with strategy.scope():
+        network = _network()
+    made = step.TrainStep(network, plain, 2, 100, strategy=strategy)
+    expected = _made(plain)
+    for at in range(3):
+        logits, loss = made(_views(seed=at), at)
+        wanted, wanted_loss = expected(_views(seed=at), at)
+        np.testing.assert_array_equal(logits, wanted)
+        assert loss == wanted_loss
+    for one, other in zip(made.average, expected.average):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_compiled_by_xla_is_close() -> None:
+    made = step.TrainStep(_network(), PLAIN, 2, 100, compile_xla=True)
+    logits, loss = made(_views(), 0)
+    wanted, wanted_loss = _made()(_views(), 0)
+    np.testing.assert_allclose(logits, wanted, atol=1e-4)
+    assert loss == pytest.approx(wanted_loss, rel=1e-5)
 
 
 def test_voxels_without_weight_do_not_matter() -> None:
