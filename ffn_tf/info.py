@@ -20,7 +20,11 @@ from ffn_tf import program, volume
 from ffn_tf.volume import dataset as dataset_lib
 from ffn_tf.volume import source
 
-_LONG = ("known_issues", "scales_nm")  # Lists of what has commas itself.
+_LONG = (
+    "known_issues",
+    "scales_nm",
+    "view",
+)  # Lists of what has commas itself.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +68,17 @@ def describe_dataset(found: dataset_lib.Dataset) -> dict[str, Any]:
         "licence": found.licence,
         "source": found.source,
         "volumes": {
-            name: {"address": entry.address, "note": entry.note}
+            name: {
+                "address": entry.address,
+                "of": entry.of,
+                "view": steps(entry),
+                "kind": entry.kind,
+                "note": entry.note,
+            }
             for name, entry in found.volumes.items()
         },
         "resources": {
-            name: {"address": item.address, "kind": item.kind}
+            name: dataclasses.asdict(item)
             for name, item in found.resources.items()
         },
         "regions": {
@@ -86,14 +96,29 @@ def describe_dataset(found: dataset_lib.Dataset) -> dict[str, Any]:
     }
 
 
+def steps(entry: dataset_lib.Entry) -> list[str]:
+    """What a view does, a line each: `crop start_zyx=0,0,0 size_zyx=1,2,3`."""
+    return [
+        " ".join([step.name, *map(_argument, step.arguments.items())])
+        for step in entry.view
+    ]
+
+
+def _argument(item: tuple[str, Any]) -> str:
+    name, value = item
+    if isinstance(value, (list, tuple)):
+        value = ",".join(map(str, value))
+    return f"{name}={value}"
+
+
 def as_text(found: dict[str, Any], indent: int = 0) -> str:
     """`found` as lines `name  value`; what is empty is left out.
 
-    None is unknown.
+    None is unknown; of options, and whatever else is in another, not given.
     """
     lines = []
     for name, value in found.items():
-        if value in ("", [], {}):
+        if value in ("", [], {}) or (value is None and indent):
             continue
         if isinstance(value, dict):
             lines += [f"{'':{indent}}{name}", as_text(value, indent + 2)]
@@ -112,15 +137,27 @@ def run(address: str) -> dict[str, Any]:
     Raises:
       ValueError, OSError: as volume.open and dataset.load.
     """
-    path, _, name = address.partition("#")
-    if path.lower().endswith((".yaml", ".yml")):
+    path, name = address, ""
+    if not _is_dataset(address):
+        path, _, name = address.rpartition("#")
+    entry = dataset_lib.Entry(address)
+    if _is_dataset(path):
         described = dataset_lib.load(path)
         if not name:
             return describe_dataset(described)
         if name in described.resources:
             return dataclasses.asdict(described.resources[name])
+        entry = described.volumes.get(name.partition("?")[0], entry)
     with volume.open(address) as opened:
-        return describe(opened)
+        found = describe(opened)
+    if entry.view:  # They are of what it is made of.
+        del found["attributes"]
+        found |= {"of": entry.of or entry.address, "view": steps(entry)}
+    return found
+
+
+def _is_dataset(path: str) -> bool:
+    return path.lower().endswith((".yaml", ".yml"))
 
 
 def main(argv: list[str]) -> None:

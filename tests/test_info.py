@@ -53,7 +53,8 @@ def test_a_dataset_file(tmp_path):
         "known_issues: [{volume: em, note: dark}]\n"
     )
     found = info.run(str(path))
-    assert found["volumes"]["em"] == {"address": "em.npy", "note": "grey"}
+    assert found["volumes"]["em"]["address"] == "em.npy"
+    assert found["volumes"]["em"]["note"] == "grey"
     assert found["regions"]["all"]["gigabytes_uint8"] == 0.002
     told = {"address": "a.zip", "kind": "SWC", "note": "few"}
     assert info.run(f"{path}#swc") == told
@@ -63,6 +64,64 @@ def test_a_dataset_file(tmp_path):
     assert "known_issues         em: dark" in text
     assert "  all\n" in text and "licence" not in text
     assert "unknown" not in text
+
+
+VIEWS = """
+name: tiny
+volumes:
+  em: {{address: "{0}", kind: image}}
+  half:
+    of: em
+    note: coarse
+    view:
+      - crop: {{start_zyx: [1, 2, 3], size_zyx: [4, 6, 6]}}
+      - downsample: {{factors_zyx: [1, 2, 2]}}
+      - cast: {{dtype: uint8}}
+  again: {{of: em}}
+"""
+
+
+def test_views_of_a_dataset_file(address, tmp_path):
+    folder = tmp_path / "v#1"
+    folder.mkdir()
+    path = folder / "tiny.YAML"
+    path.write_text(VIEWS.format(address))
+    found = info.run(str(path))
+    json.dumps(found)
+    text = info.as_text(found)
+    assert text.endswith(f"""
+volumes
+  em
+    address          {address}
+    kind             image
+  half
+    of               em
+    view             crop start_zyx=1,2,3 size_zyx=4,6,6; downsample \
+factors_zyx=1,2,2; cast dtype=uint8
+    note             coarse
+  again
+    of               em""")
+    # Of the volume that it is made of, not of the view.
+    half = info.run(f"{path}#half")
+    assert half["size_zyx"] == [4, 3, 4]
+    assert half["of"] == "em" and half["view"][-1] == "cast dtype=uint8"
+    assert "attributes" not in half
+    for name in ("em", "em?region=all"):
+        if "?" in name:
+            path.write_text(
+                path.read_text() + "regions:\n  all: "
+                "{start_zyx: [1, 2, 3], size_zyx: [1, 1, 1]}\n"
+            )
+        assert info.run(f"{path}#{name}")["attributes"] == {"made": "here"}
+    with pytest.raises(FileNotFoundError, match="v#1/none"):
+        info.run(f"{folder}/none")
+
+
+def test_what_was_not_given_is_left_out():
+    found = {"voxel_size_nm": None, "attributes": {"quality": None, "a": 1}}
+    assert info.as_text(found) == (
+        "voxel_size_nm        unknown\nattributes\n  a                  1"
+    )
 
 
 def test_the_command_line(address, command):
