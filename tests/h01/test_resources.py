@@ -120,16 +120,16 @@ def test_types_of_segments(h01):
 def test_every_resource_is_there(h01):
     described = dataset.load(tissue.DATASET).resources
     for name, item in described.items():
-        check = verification.resource(name, item.address)
+        check = verification.resource(name, item.address, set())
         assert check.passed, check
         assert check.detail.startswith(
             "a file of " * item.address.endswith("p")
         )
         told = info.run(f"{tissue.DATASET}#{name}")
         assert told["address"] == item.address and told["kind"]
-    gone = verification.resource("gone", "gs://h01-release/data/nothing")
+    gone = verification.resource("gone", "gs://h01-release/data/nothing", set())
     assert gone.passed is False
     assert gone.detail == "gs://h01-release/data/nothing: nothing is there."
-    elsewhere = verification.resource("page", "https://example.org")
+    elsewhere = verification.resource("page", "https://example.org", set())
     assert elsewhere.passed is None
     assert not h01.server.state().statuses.get(500)
