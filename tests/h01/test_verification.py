@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -85,6 +87,20 @@ def test_the_whole_release_passes(tmp_path):
     assert pixels.shape[1] == 1060
     assert em.std() > 20 and (em.max(-1) == em.min(-1)).all()
     assert (c3.max(-1) > c3.min(-1)).mean() > 0.5
+
+
+def test_a_command_beside_the_release():
+    """As docs/h01.md has it."""
+    told = [sys.executable, "-m", "ffn_tf.info", f"{tissue.DATASET}#tissue"]
+    done = subprocess.run(
+        [sys.executable, "-m", "h01", *told],
+        env=os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "66.0, 64.0, 64.0" in done.stdout
 
 
 def test_a_burst_of_503_is_survived(h01, tmp_path):
