@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,9 @@ def run(options: Options, codec: codec_lib.Codec | None = None) -> Summary:
         with program.Progress("Copying", "voxels") as progress:
 
             def show(now: conversion.Progress) -> None:
+                if now.done == now.before > 0:
+                    share = f"{100 * now.before / now.total:.0f} %"
+                    print(f"Going on: {share} was there.", file=sys.stderr)
                 progress.update(now.done, now.total, now.before)
 
             try:

@@ -268,6 +268,10 @@ def test_a_damaged_slice_can_be_mended(slices, tmp_path, monkeypatch, capsys):
         ingest.run(options(slices, output, clahe=True))
     (slices / "s10.png").write_bytes(whole)
     assert not ingest.run(options(slices, output)).was_there
+    said = re.fullmatch(
+        r"Going on: (\d+) % was there\.\n", capsys.readouterr().err
+    )
+    assert said and 0 < int(said[1]) < 100
     with volume.open(output) as found:
         np.testing.assert_array_equal(found.read(), VOXELS)
 

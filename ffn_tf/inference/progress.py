@@ -57,7 +57,7 @@ def begin(num_boxes: int, num_todo: int, num_half: int) -> None:
 
 
 class Progress:
-    """One line on standard error each second (in a log, each half minute).
+    """One line on standard error each second (in a log, fewer).
 
     Args:
       num_canvases: how many will be segmented.

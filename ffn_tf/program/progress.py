@@ -3,7 +3,7 @@
     Counting:  34 %  41 of 120 blocks  5.4/s  00:08 gone, 00:15 left
 
 A terminal has one line, written anew each second; a file or a pipe has a plain
-line each half minute. What is done sooner says nothing.
+line after five seconds, then each half minute. What is done sooner says nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ class Line:
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self.interval = 1.0 if self._is_terminal else 30.0
+        self._wait = min(5.0, self.interval)
         self._started = self._shown = time.monotonic()
 
     def due(self) -> float | None:
         """Seconds since the start, if it is time to show something."""
         now = time.monotonic()
-        if now - self._shown < self.interval:
+        if now - self._shown < self._wait:
             return None
-        self._shown = now
+        self._shown, self._wait = now, self.interval
         return now - self._started
 
     def show(self, text: str) -> None:

@@ -95,7 +95,7 @@ class Progress:
     Those of the finest scale, and of the scales that are made in the end.
 
     Attributes:
-      done: written, in all attempts.
+      done: written, in all attempts; now also of blocks that are not whole.
       before: written in earlier attempts.
       total: there are.
     """
@@ -193,7 +193,7 @@ def execute(
       plan: made for this source.
       source: what is copied.
       function: (box, voxels) -> (the same box, voxels of the plan's dtype).
-      progress: called at the beginning, and after each block and each part of
+      progress: called at the beginning, and after each part of a block and of
         the scales that are made in the end.
 
     Raises:
@@ -279,6 +279,7 @@ class _Job:
       info: of the finest scale; its chunks are the blocks, so that a stream
         need not keep them apart.
       pyramid: the scales.
+      wrote: whether any block is written, now or before.
     """
 
     def __init__(
@@ -301,12 +302,8 @@ class _Job:
         )
         total = plan.info.domain.num_voxels + self.pyramid.num_to_finish
         self._progress = Progress(before, before, total)
+        self.wrote = before > 0
         self._tell(self._progress)
-
-    @property
-    def wrote(self) -> bool:
-        """Whether any block is written, now or before."""
-        return self._progress.done > 0
 
     def todo(self) -> Iterator[Box]:
         for box in self.pyramid.blocks():
@@ -314,9 +311,9 @@ class _Job:
                 yield box
 
     def write(self, box: Box, voxels: np.ndarray) -> None:
-        self.pyramid.write(box, voxels)
+        self.pyramid.write(box, voxels, self._add)
         self._notes.write(f"done/{_note(box)}", b"")
-        self._add(box.num_voxels)
+        self.wrote = True
 
     def finish(self) -> None:
         self.pyramid.finish(self._add)

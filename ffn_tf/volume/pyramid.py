@@ -104,8 +104,19 @@ class Pyramid:
         """All blocks of the volume."""
         return grid.tile(self.volumes[0].domain, self.block_zyx)
 
-    def write(self, box: Box, voxels: np.ndarray) -> None:
+    def write(
+        self,
+        box: Box,
+        voxels: np.ndarray,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
         """Writes a block, or a box of several, to the scales of the pass.
+
+        Args:
+          box: the block.
+          voxels: of it.
+          progress: called with the number of voxels of the finest scale that
+            have been written since the last call.
 
         Raises:
           ValueError: not a block; or as Volume.write.
@@ -119,7 +130,12 @@ class Pyramid:
                 f"{self.block_zyx} voxels (z, y, x), counted from "
                 f"{base.domain.start}."
             )
-        base.write(box, voxels)
+        unit, start = writing.unit(base), base.domain.start
+        slab = (1, *self.block_zyx[1:])
+        for part in grid.aligned(box, unit, start, slab):
+            base.write(part, voxels[part.relative_to(box.start).slices])
+            if progress is not None:
+                progress(part.num_voxels)
         for mip in range(1, self.num_in_pass):
             voxels, box = scales_lib.coarser(
                 voxels, box, self._factors[mip - 1], base.info

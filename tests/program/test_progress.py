@@ -31,14 +31,15 @@ def said(monkeypatch):
     return change
 
 
-def test_a_log_has_a_line_each_half_minute(clock, said):
+def test_a_log_has_a_line_early_and_each_half_minute(clock, said):
     log = said(is_terminal=False)
     with program.Progress("Copying", "voxels") as progress:
-        for seconds, done in ((1, 1010), (29, 1290), (30, 1300), (100, 2000)):
+        for seconds in (4, 5, 6, 30, 35, 36, 64, 100):
             clock.now = 1000 + seconds
-            progress.update(done, 4000, before=1000)
+            progress.update(1000 + 10 * seconds, 4000, before=1000)
     assert log.getvalue().splitlines() == [
-        "Copying:  32 %  1300 of 4000 voxels  10.0/s  00:30 gone, 04:30 left",
+        "Copying:  26 %  1050 of 4000 voxels  10.0/s  00:05 gone, 04:55 left",
+        "Copying:  34 %  1350 of 4000 voxels  10.0/s  00:35 gone, 04:25 left",
         "Copying:  50 %  2000 of 4000 voxels  10.0/s  01:40 gone, 03:20 left",
     ]
 

@@ -154,9 +154,9 @@ def test_whole_shards_are_written(tmp_path, monkeypatch):
     written = []
     write = pyramid.Pyramid.write
 
-    def noted(self, box, voxels):
+    def noted(self, box, voxels, progress):
         written.append((writing.unit(self.volumes[0]), box))
-        write(self, box, voxels)
+        write(self, box, voxels, progress)
 
     monkeypatch.setattr(pyramid.Pyramid, "write", noted)
     output = f"precomputed://{tmp_path}/em"
@@ -232,6 +232,16 @@ def test_a_job_that_is_done_says_so(tmp_path):
     last = states[-1]
     assert last.done == last.total > EM.size
     assert [s.done for s in states] == sorted({s.done for s in states})
+
+
+def test_progress_is_told_within_a_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(conversion, "_BLOCK_BYTES", 2**20)
+    source, states = source_of(EM), []
+    plan = planned(source, f"{tmp_path}/em.zarr")
+    assert all(b >= n for b, n in zip(plan.block_zyx, EM.shape))
+    conversion.execute(plan, source, progress=states.append)
+    thick = plan.info.chunk_zyx[0] * EM[0].size
+    assert states[1].done == thick < EM.size
 
 
 def test_each_section_is_read_once(counted, tmp_path, monkeypatch):

@@ -83,23 +83,20 @@ class Stop(OSError):
 class Stopping:
     """A function that fails when some blocks have been written."""
 
-    def __init__(self, after):
+    def __init__(self, output, after):
+        self.output = output
         self.after = after
-        self.written = -1  # Progress is told once before the first.
 
     def function(self, box, voxels):
-        if self.written >= self.after:
+        if conversion.num_done(self.output) >= self.after:
             raise Stop("stopped here")
         return box, voxels
 
-    def progress(self, state):
-        self.written += 1
-
 
 def stopped(source, output, after):
-    stop = Stopping(after)
+    stop = Stopping(output, after)
     with pytest.raises(OSError, match="stopped here"):
-        copy(source, output, stop.function, stop.progress)
+        copy(source, output, stop.function)
 
 
 @pytest.mark.parametrize("name", ["em.h5:raw", "em.npy"])
@@ -160,6 +157,19 @@ def test_a_failure_before_the_first_block_leaves_nothing(output, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_a_failure_within_the_first_block_leaves_nothing(tmp_path, monkeypatch):
+    write = pyramid.Pyramid.write
+
+    def failing(self, box, voxels, progress):
+        write(self, box, voxels, progress)
+        raise Stop("stopped here")
+
+    monkeypatch.setattr(pyramid.Pyramid, "write", failing)
+    with pytest.raises(OSError, match="stopped here"):
+        copy(source_of(EM), f"{tmp_path}/em.zarr")
+    assert os.listdir(tmp_path) == []
+
+
 @every_format
 def test_stopped_before_any_small_file_rename_or_removal(
     output, tree, tmp_path, monkeypatch
@@ -217,11 +227,11 @@ def test_a_block_that_is_not_stored_has_no_note(tmp_path, monkeypatch, whole):
     output, expected = f"{tmp_path}/em.zarr", whole(EM, "{}/em.zarr")
     write, stored = pyramid.Pyramid.write, []
 
-    def failing(self, box, voxels):
+    def failing(self, box, voxels, progress):
         if len(stored) == 3:
             raise Stop("stopped here")
         stored.append(box)
-        write(self, box, voxels)
+        write(self, box, voxels, progress)
 
     with monkeypatch.context() as patch:
         patch.setattr(pyramid.Pyramid, "write", failing)
