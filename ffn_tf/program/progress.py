@@ -3,7 +3,8 @@
     Counting:  34 %  41 of 120 blocks  5.4/s  00:08 gone, 00:15 left
 
 A terminal has one line, written anew each second; a file or a pipe has a plain
-line after five seconds, then each half minute. What is done sooner says nothing.
+line after five seconds, and then each half minute. What is done sooner says
+nothing.
 """
 
 from __future__ import annotations
