@@ -50,3 +50,34 @@ def test_bench_volumes(fib25, tmp_path):
     assert found["disk_cache_hit_rate"] > 0.95
     assert found["http_vs_sync_33"] > 2
     assert found["tfdata_http_speedup"] > 2
+
+
+@pytest.mark.slow
+def test_bench_partitions(fib25, tmp_path):
+    found = last_line("bench_partitions.py", tmp_path)
+    assert found["partitions_speedup"] > 1
+    assert found["partitions_equal"] is True
+    assert 0 < found["partitions_peak_mb"] <= 1500
+    assert found["partitions_scaling"] is None or (
+        found["partitions_scaling"] > 0
+    )
+    assert found["coordinates_per_s"] > 0
+    few, *many = found["coordinates_peak_mb"]
+    assert max(many) < 3 * few
+
+
+@pytest.mark.slow
+def test_bench_input(fib25, tmp_path):
+    found = last_line("bench_input.py", tmp_path)
+    for case in ("local", "zarr", "http"):
+        assert found[f"patches_{case}_speedup"] > 1
+        assert found[f"patches_{case}_per_s"] > 0
+    assert 0 <= found["device_wait_share"] < 0.5
+
+
+@pytest.mark.slow
+def test_bench_train(fib25, tmp_path):
+    found = last_line("bench_train.py", tmp_path)
+    assert found["train_bf16_speedup"] > 0
+    assert found["phantom_voi"] > 0
+    assert 0 <= found["phantom_are"] <= 1
