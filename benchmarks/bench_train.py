@@ -79,7 +79,7 @@ def main(argv: list[str]) -> None:
         "train_fovs_per_s": round(rates["float32"], 3),
         "train_bf16_speedup": round(rates["bfloat16"] / rates["float32"], 2),
     }
-    result |= learning.phantom(96 if _QUICK.value else 192)
+    result |= learning.phantom(112 if _QUICK.value else 192)
     if not _QUICK.value:
         fib25.require()
         folder = pathlib.Path(_OUTPUT_DIR.value)

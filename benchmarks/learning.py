@@ -31,7 +31,7 @@ from ffn_tf import (
     volume,
 )
 from ffn_tf.inference import engine as engine_lib
-from ffn_tf.inference import intensity
+from ffn_tf.inference import intensity, options
 from ffn_tf.phantom import options as phantom_options
 from ffn_tf.phantom import voxels as phantom_voxels
 from ffn_tf.program.progress import Line
@@ -72,13 +72,16 @@ def _head(what: str) -> None:
 
 
 def _segmented(folder: str, image: np.ndarray) -> np.ndarray:
-    """By the network in a folder, as run_inference does by default."""
+    """By the shipped network, or one trained from it, as run_inference does."""
     network = model.load(folder)
     engine = engine_lib.create(network, *engine_lib.resolve("auto", "auto"))
     opened = volume.from_array(image)
     mean, stddev = volume.grey.measured(opened)
     return checkpoint.segmented(
-        network, engine, intensity.normalised(image, mean, stddev)
+        network,
+        engine,
+        intensity.normalised(image, mean, stddev),
+        options.SHIPPED,
     )
 
 

@@ -35,6 +35,7 @@ from ffn_tf import (
     volume,
 )
 from ffn_tf.inference import engine, runner, subvolume
+from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.program.progress import Line
 from ffn_tf.training import curve, step
@@ -148,15 +149,17 @@ def _trained(root: pathlib.Path, max_steps: int, show: Show) -> pathlib.Path:
         train_dir=f"{root}/training",
         init_checkpoint=model.SHIPPED,
         ignore_borders=True,
+        batch_size=8,
         compute_dtype=dtype if dtype in step.DTYPES else "float32",
         max_steps=max_steps,
         summary_rate_secs=3,
     )
     optimizer = step.OptimizerOptions(
         optimizer="adam",
-        learning_rate=0.0005,
+        learning_rate=0.0003,
         learning_rate_schedule="cosine",
-        warmup_steps=20,
+        warmup_steps=50,
+        ema_decay=0.99,
     )
     augment = AugmentOptions(permutable_axes=(0, 1, 2))
     show(program.command_line("train", training, optimizer, augment))
@@ -191,8 +194,9 @@ def _scored(
         image_mean=round(mean),
         image_stddev=round(stddev),
         segmentation_output_dir=f"{root}/{name}/segmentation",
+        options=options_lib.SHIPPED,
     )
-    show(program.command_line("run_inference", request))
+    show(program.command_line("run_inference", request, request.options))
     summary = run_inference.run(request, runner.RunOptions())
     if summary.timing.steps:
         print(run_inference.describe(summary))
@@ -208,15 +212,15 @@ def _scored(
 
 def as_table(scores: dict[str, evaluation.Comparison]) -> str:
     """Both networks' scores, to read."""
-    lines = ["network    coverage  VOI split + merge       adapted Rand error"]
+    lines = [
+        "network    coverage   VOI    ARE   of what is covered: VOI    ARE",
+    ]
     for name, one in scores.items():
-        line = f"{name:<11}{one.coverage:8.3f}  "
-        if one.both is not None:
-            line += (
-                f"{one.both.voi_split:.3f} + {one.both.voi_merge:.3f} = "
-                f"{one.both.voi:.3f}   {one.both.adapted_rand_error:8.3f}"
-            )
-        lines.append(line.rstrip())
+        line = f"{name:<11}{one.coverage:8.3f}"
+        for found, width in ((one.truth, 7), (one.both, 26)):
+            if found is not None:
+                line += f"{found.voi:{width}.3f}{found.adapted_rand_error:7.3f}"
+        lines.append(line)
     return "\n".join(lines)
 
 

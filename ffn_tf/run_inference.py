@@ -10,7 +10,8 @@ or `--inference_request=FILE.pbtxt`, a request of google/ffn; flags that are
 given beside it take precedence over what it says. Without one,
 
     --model_checkpoint               is the network that comes with this package
-                                     (ffn_tf/model/shipped/README.md)
+                                     (ffn_tf/model/shipped/README.md), and the
+                                     thresholds are those that suit it
     --image_mean, --image_stddev     are those of the training, of a network of
                                      ffn_tf.train; measured, if it had several
 
@@ -64,25 +65,21 @@ def _request(path: str) -> request_lib.InferenceRequest:
     ours = program.given_flags(options_lib.InferenceOptions)
     theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
-        theirs = _network(theirs) | theirs
+        base = options_lib.InferenceOptions()
+        if "model_checkpoint" not in theirs and "image" in theirs:
+            theirs["model_checkpoint"] = model.SHIPPED
+            base = options_lib.SHIPPED
+            line = program.command_line(
+                "run_inference", request_lib.InferenceRequest(**theirs), base
+            )
+            progress.note(f"With the network that comes with ffn_tf: {line}")
         theirs = _normalisation(theirs) | theirs
         return request_lib.InferenceRequest(
-            options=options_lib.InferenceOptions(**ours), **theirs
+            options=dataclasses.replace(base, **ours), **theirs
         )
-    base = request_lib.parse(pathlib.Path(path))
-    thresholds = dataclasses.replace(base.options, **ours)
-    return dataclasses.replace(base, options=thresholds, **theirs)
-
-
-def _network(given: dict[str, Any]) -> dict[str, Any]:
-    """The shipped one, if the flags name none."""
-    if "model_checkpoint" in given or "image" not in given:
-        return {}
-    progress.note(
-        f"The network that comes with ffn_tf, trained on phantoms: "
-        f"--model_checkpoint={model.SHIPPED}"
-    )
-    return {"model_checkpoint": model.SHIPPED}
+    request = request_lib.parse(pathlib.Path(path))
+    thresholds = dataclasses.replace(request.options, **ours)
+    return dataclasses.replace(request, options=thresholds, **theirs)
 
 
 def _normalisation(given: dict[str, Any]) -> dict[str, float]:

@@ -272,7 +272,12 @@ def test_without_a_network_it_is_the_shipped_one(asked, tmp_path, capsys):
     request, _ = asked(f"--image={tmp_path}/em.npy")
     assert request.model_checkpoint == model.SHIPPED
     assert (round(request.image_mean), round(request.image_stddev)) == (90, 7)
-    assert "trained on phantoms" in capsys.readouterr().err
+    assert request.options == options_lib.SHIPPED
+    said = capsys.readouterr().err
+    assert "--min_segment_size=2000 --disco_seed_threshold=-1" in said
+    request, _ = asked(f"--image={tmp_path}/em.npy", "--min_segment_size=7")
+    assert request.options.min_segment_size == 7
+    assert request.options.disco_seed_threshold == -1
 
 
 def test_networks_of_others_have_the_defaults(asked, brightness, capsys):

@@ -106,3 +106,8 @@ class InferenceOptions:
         size = self.min_segment_size
         expected = "0 to 2147483647 voxels"
         check(0 <= size < 2**31, "min_segment_size", expected, size)
+
+
+# For the network that comes with this package (ffn_tf/model/shipped/README.md),
+# whose training lets voxels come back that a field of view had left out.
+SHIPPED = InferenceOptions(disco_seed_threshold=-1, min_segment_size=2000)

@@ -17,6 +17,7 @@ str with `choices=` (an enum).
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import types
 import typing
@@ -124,7 +125,7 @@ def command_line(name: str, *options: Any) -> str:
     for part in options:
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
-            if "help" not in field.metadata or value == field.default:
+            if "help" not in field.metadata or _same(value, field.default):
                 continue
             if isinstance(value, bool):
                 words.append(
@@ -132,9 +133,19 @@ def command_line(name: str, *options: Any) -> str:
                 )
             else:
                 several = value if isinstance(value, tuple) else (value,)
-                text = ",".join(str(v) for v in several)
+                text = ",".join(
+                    f"{v:.7g}" if isinstance(v, float) else str(v)
+                    for v in several
+                )
                 words.append(shlex.quote(f"--{field.name}={text}"))
     return " ".join(words)
+
+
+def _same(value: Any, default: Any) -> bool:
+    """Whether they are equal; of floats, as float32."""
+    if isinstance(value, float) and isinstance(default, float):
+        return math.isclose(value, default, rel_tol=1e-6)
+    return bool(value == default)
 
 
 def _values(options: type) -> dict[str, Any]:

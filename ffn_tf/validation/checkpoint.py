@@ -187,7 +187,10 @@ class Validator:
 
 
 def segmented(
-    network: model.ConvStack, engine: engine_lib.Engine, image: np.ndarray
+    network: model.ConvStack,
+    engine: engine_lib.Engine,
+    image: np.ndarray,
+    options: options_lib.InferenceOptions | None = None,
 ) -> np.ndarray:
     """Flood filling of one box, as run_inference does by default.
 
@@ -195,6 +198,7 @@ def segmented(
       network: whose geometry counts.
       engine: what predicts, of a batch of 1.
       image: [z, y, x] float32, normalised.
+      options: None: the defaults.
 
     Returns:
       [z, y, x] int32, ids from 1 on, none left out.
@@ -202,7 +206,7 @@ def segmented(
     canvas = canvas_lib.Canvas(
         image,
         network.view,
-        options_lib.InferenceOptions(),
+        options or options_lib.InferenceOptions(),
         seeds.find(
             "PolicyPeaks",
             image,
