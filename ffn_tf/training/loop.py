@@ -243,7 +243,7 @@ class Training:
             "speed/fovs_per_s": progress.fovs_per_s,
             "speed/wait_share": progress.wait_share,
         }
-        self._summaries.add(self.steps, scalars, list(tracker.pictures))
+        self._summaries.add(self.steps, scalars, tracker.pictures())
         tracker.clear()
 
 

@@ -27,7 +27,7 @@ from scipy import special
 from ffn_tf.training.moves import Move, Policy, Walk
 
 _INSIDE = special.logit(0.9)
-_LAST = 16  # Patches that are kept for pictures.
+_LAST = 4  # Patches that are kept for pictures.
 
 
 class Tracker:
@@ -35,8 +35,8 @@ class Tracker:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self.pictures: collections.deque[np.ndarray] = collections.deque(
-            maxlen=_LAST
+        self._patches: collections.deque[tuple[np.ndarray, ...]] = (
+            collections.deque(maxlen=_LAST)
         )
         self.clear()
 
@@ -78,7 +78,11 @@ class Tracker:
         ):
             self._voxels[name] += int((voxels & counts).sum())
         self._voxels["masked"] += int((~counts).sum())
-        self.pictures.append(_picture(image, labels, logits, weights))
+        self._patches.append((image, labels, logits, weights))
+
+    def pictures(self) -> list[np.ndarray]:
+        """Of the last patches that were finished, uint8; see `_picture`."""
+        return [_picture(*patch) for patch in self._patches]
 
     def scalars(self) -> dict[str, float]:
         """All that has been counted, by the names of the module."""

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 _CUTS = ("xy", "xz", "yz")
-_PICTURES = 4  # Of each cut, the newest.
 
 
 class Summaries:
@@ -35,12 +34,12 @@ class Summaries:
         Args:
           step: how many there have been.
           scalars: by name.
-          pictures: [3, height, width] uint8 each, the newest last.
+          pictures: [3, height, width] uint8 each.
         """
         with self._writer.as_default():
             for name, value in scalars.items():
                 tf.summary.scalar(name, value, step=step)
-            for place, picture in enumerate(list(pictures)[-_PICTURES:]):
+            for place, picture in enumerate(pictures):
                 for cut, section in zip(_CUTS, picture):
                     name = f"final_{cut}/{place}"
                     image = section[np.newaxis, ..., np.newaxis]

@@ -79,8 +79,8 @@ def test_pictures() -> None:
     tracker = metrics.Tracker(POLICY)
     for _ in range(20):
         tracker.add_patch(_walk(logits, labels, np.ones(shape, np.float32)))
-    assert len(tracker.pictures) == 16
-    xy, xz, yz = tracker.pictures[0]
+    assert len(tracker.pictures()) == 4
+    xy, xz, yz = tracker.pictures()[0]
     assert xy.shape == (5, 20)
     assert (xy[:2, 5:10] == 242).all()  # Labels, rows y < 2.
     assert (xy[:, 10:15] == 254).all()  # The prediction, at z = 2.
