@@ -74,7 +74,7 @@ class Options:
 # -----------------------------------------------------------------------------
 
 # The shipped network has seen noise of 6, and even sections.
-_NOISE, _SECTION_JITTER = 14.0, 3.0
+_NOISE, _SECTION_JITTER = 24.0, 6.0
 _SEEDS = {"train": 21, "unseen": 22}
 
 
@@ -150,9 +150,10 @@ def _trained(root: pathlib.Path, max_steps: int, show: Show) -> pathlib.Path:
         init_checkpoint=model.SHIPPED,
         ignore_borders=True,
         batch_size=8,
+        mix_num_batches=8,
         compute_dtype=dtype if dtype in step.DTYPES else "float32",
         max_steps=max_steps,
-        summary_rate_secs=3,
+        summary_rate_secs=5,
     )
     optimizer = step.OptimizerOptions(
         optimizer="adam",

@@ -62,7 +62,7 @@ from ffn_tf.volume.place import Place
 from ffn_tf.volume.source import VolumeInfo
 
 FILES = ("hdf5", "npy")
-_PARTIAL = ".partial"
+_PARTIAL = address_lib.PARTIAL
 # Of a single array, by the driver that reads it.
 _METADATA = {
     "neuroglancer_precomputed": "info",

@@ -195,7 +195,8 @@ def open(address: str, *, mode: Mode = "r") -> Volume:
         source, served = _open_source(where, writable)
         dict(source.attributes)
     except (ValueError, OSError) as error:
-        if where.text in str(error):
+        is_named = where.place.is_remote and where.place.url in str(error)
+        if is_named or where.text in str(error):
             raise
         kind = OSError if isinstance(error, OSError) else ValueError
         raise kind(f"{where.text}: {error}") from error
