@@ -65,18 +65,16 @@ def _request(path: str) -> request_lib.InferenceRequest:
     ours = program.given_flags(options_lib.InferenceOptions)
     theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
-        base = options_lib.InferenceOptions()
+        options = options_lib.InferenceOptions(**ours)
         if "model_checkpoint" not in theirs and "image" in theirs:
             theirs["model_checkpoint"] = model.SHIPPED
-            base = options_lib.SHIPPED
+            options = dataclasses.replace(options_lib.SHIPPED, **ours)
             line = program.command_line(
-                "run_inference", request_lib.InferenceRequest(**theirs), base
+                "run_inference", request_lib.InferenceRequest(**theirs), options
             )
             progress.note(f"With the network that comes with ffn_tf: {line}")
         theirs = _normalisation(theirs) | theirs
-        return request_lib.InferenceRequest(
-            options=dataclasses.replace(base, **ours), **theirs
-        )
+        return request_lib.InferenceRequest(options=options, **theirs)
     request = request_lib.parse(pathlib.Path(path))
     thresholds = dataclasses.replace(request.options, **ours)
     return dataclasses.replace(request, options=thresholds, **theirs)
