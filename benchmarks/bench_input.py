@@ -31,7 +31,7 @@ from ffn_tf.sampling import records
 from ffn_tf.training import augmentation, loop, patches, pipeline
 from ffn_tf.training.options import TrainOptions
 
-_QUICK = flags.DEFINE_bool("quick", False, "Under a minute: less of all.")
+_QUICK = flags.DEFINE_bool("quick", False, "About a minute: less of all.")
 
 _EDGE = 49
 _LATENCY_MS = 20

@@ -157,9 +157,7 @@ class Training:
         tracker = Tracker(self._policy)
         with HeldBack() as signals:
             while self.steps < schedule.max_steps and not signals.is_due:
-                begin = time.monotonic()
-                self._open(examples, tracker, schedule)
-                waited = time.monotonic() - begin
+                waited = self._open(examples, tracker, schedule)
                 loss = self._one_step(tracker)
                 for window in (told, summed):
                     window.count(loss, self._batch_size, waited)
@@ -177,12 +175,17 @@ class Training:
 
     def _open(
         self, examples: Examples, tracker: Tracker, schedule: Schedule
-    ) -> None:
-        """Replaces walks that have ended by new ones."""
+    ) -> float:
+        """Replaces walks that have ended; the seconds of wait for examples."""
+        waited = 0.0
 
         def new() -> Walk:
+            nonlocal waited
+            begin = time.monotonic()
+            example = next(examples)
+            waited += time.monotonic() - begin
             radius = schedule.seed_radius(self.steps, self._rng)
-            return Walk(next(examples), self._policy, radius)
+            return Walk(example, self._policy, radius)
 
         for i, walk in enumerate(self._walks):
             if walk.offset is None:
@@ -190,6 +193,7 @@ class Training:
                 self._walks[i] = new()
         while len(self._walks) < self._num_open:
             self._walks.append(new())
+        return waited
 
     def _one_step(self, tracker: Tracker) -> float:
         chosen = self._walks
