@@ -20,7 +20,7 @@ import enum
 
 import numpy as np
 
-from ffn_tf.evaluation import contingency
+from ffn_tf.volume import contingency
 
 
 class Error(enum.IntEnum):

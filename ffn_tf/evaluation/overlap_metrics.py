@@ -40,7 +40,7 @@ import dataclasses
 
 import numpy as np
 
-from ffn_tf.evaluation import contingency
+from ffn_tf.volume import contingency
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,8 +53,8 @@ import math
 import numpy as np
 
 from ffn_tf import program, volume
-from ffn_tf.evaluation import contingency
 from ffn_tf.skeleton import graph
+from ffn_tf.volume import contingency
 
 # Storage is read by chunks; this many of their voxels at a time.
 _VOXELS_AT_ONCE = 1 << 25

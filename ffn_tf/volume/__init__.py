@@ -11,6 +11,7 @@
     dataset                      the YAML files that describe specimens
     address                      the strings that name volumes
     labels                       objects: renumbered, split into parts, dusted
+    contingency                  which ids of two label arrays share voxels
     grey                         grey values, sampled and measured
     views                        volumes made of volumes
     streams                      read, process, write, in bounded memory
@@ -26,6 +27,7 @@ Everything is zyx, half-open, in voxels; lengths are in nanometres.
 from ffn_tf.volume import (
     address,
     checks,
+    contingency,
     dataset,
     failures,
     files,
@@ -52,6 +54,7 @@ __all__ = [
     "VolumeInfo",
     "address",
     "checks",
+    "contingency",
     "create",
     "dataset",
     "failures",

@@ -1,7 +1,8 @@
 """The contingency table: how many voxels does each pair of ids share?
 
-Every overlap score in this room is a function of this table alone, so the
-voxels are counted once, and never again.
+Every overlap score (evaluation) is a function of this table alone, and so is
+what is one object in two segmentations that overlap (assembly): voxels are
+counted once.
 
     truth         segmentation         table: truth  segment  voxels
     1 1 2 2       5 5 5 7                     0      5        1
@@ -14,7 +15,7 @@ id, and holds every voxel, zeros included: which voxels count is for the
 scores to say. Ids may be any non-negative integers up to 2**64 - 1; nothing
 is ever allocated in proportion to the largest id.
 
-Laws (tests/evaluation/test_contingency.py), for `+` meaning `merged`:
+Laws (tests/volume/test_contingency.py), for `+` meaning `merged`:
     a + b == b + a;  (a + b) + c == a + (b + c);  a + empty == a
     count(whole) == sum of count(block) over any tiling of the whole
     count(t, s).swapped() == count(s, t)
@@ -32,8 +33,10 @@ import dataclasses
 
 import numpy as np
 
-from ffn_tf import program, volume
+from ffn_tf import program
 from ffn_tf.volume import grid
+from ffn_tf.volume.box import Box
+from ffn_tf.volume.store import Volume
 
 # Pending rows of blocks are merged when they reach this many or outgrow the
 # table so far, so that a row is merged a logarithmic number of times.
@@ -128,9 +131,9 @@ def merged(tables: Iterable[Contingency]) -> Contingency:
 
 
 def count_volumes(
-    truth: volume.Volume,
-    segmentation: volume.Volume,
-    box: volume.Box,
+    truth: Volume,
+    segmentation: Volume,
+    box: Box,
     block_zyx: tuple[int, int, int] = (256, 256, 256),
 ) -> Contingency:
     """(3) Counts the pairs of ids of two volumes inside `box`, block by block.

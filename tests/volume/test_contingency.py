@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import evaluation, volume
-from ffn_tf.evaluation import contingency
+from ffn_tf.volume import contingency
 
 HUGE = 2**64 - 1
 
