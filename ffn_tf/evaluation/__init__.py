@@ -1,7 +1,7 @@
 """How good is a segmentation? Numpy only; no TensorFlow is imported.
 
 (1) `domain`: where two volumes can be compared.
-(2) `volume.contingency`: count which ids share how many voxels, once, blockwise.
+(2) `volume.contingency`: count which ids share how many voxels, once.
 (3) `overlap_metrics`: VOI, adapted Rand, coverage, the worst offenders.
 (4) `matching`: which segment is which body, and what is wrong with a voxel.
 (5) `slices`, `picture`: truth, segmentation and errors side by side.
