@@ -15,7 +15,6 @@ Python. `--quick` takes parts of the volumes.
 
 from __future__ import annotations
 
-import gzip
 import json
 import pathlib
 import re
@@ -28,13 +27,12 @@ from absl import app, flags
 import fib25
 import machine
 import numpy as np
+import pinky40
 
 from ffn_tf import volume
-from ffn_tf.volume import dataset
 
 _QUICK = flags.DEFINE_bool("quick", False, "Under a minute: small parts.")
 
-_PINKY40 = dataset.data_dir() / "pinky40" / "connectomics.npy.ckl.gz"
 _RADIUS = 24
 _THRESHOLDS = (0.025, 0.05, 0.075, *(i / 10 for i in range(1, 10)))
 _MIN_SIZE = 10000
@@ -138,16 +136,10 @@ def _fib25(folder: pathlib.Path) -> tuple[dict[str, object], float]:
 
 def _pinky40(folder: pathlib.Path) -> tuple[float, float] | None:
     """Seconds per million voxels, and peak megabytes."""
-    if not _PINKY40.exists():
-        print(f"pinky40: no {_PINKY40} (set FFN_DATA_DIR)")
+    array = pinky40.labels()
+    if array is None:
+        print(pinky40.MISSING)
         return None
-    import crackle
-
-    labels = crackle.decompress(gzip.decompress(_PINKY40.read_bytes()))
-    if labels.ndim == 4:
-        labels = labels[..., 0]
-    # [x, y, z], as its laboratory publishes.
-    array = np.ascontiguousarray(labels.T)
     if _QUICK.value:
         array = array[:160, :256, :256]
     np.save(folder / "pinky40.npy", array)

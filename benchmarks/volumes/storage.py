@@ -12,21 +12,20 @@ together, of the 9 bytes a voxel that they have raw.
 
 from __future__ import annotations
 
-import gzip
 import math
 
 import fib25
 import numpy as np
+import pinky40
 
 from ffn_tf import volume
-from ffn_tf.volume import address, dataset, writing
+from ffn_tf.volume import address, writing
 from ffn_tf.volume.formats import codec, layout
 from volumes import table
 from volumes.workplace import CHUNK, Workplace, size_of
 
 _QUALITIES = (40, 60, 75, 80, 90, 95)
 _QUICK_EDGE = 128
-PINKY40 = dataset.data_dir() / "pinky40" / "connectomics.npy.ckl.gz"
 
 
 def run(place: Workplace) -> dict[str, float | None]:
@@ -37,11 +36,11 @@ def run(place: Workplace) -> dict[str, float | None]:
     if place.quick:
         truth = truth[:_QUICK_EDGE, :_QUICK_EDGE, :_QUICK_EDGE]
     _others(place, "fib25, truth", truth)
-    pinky40 = _pinky40(place)
+    of_pinky40 = _pinky40(place)
     for name, image in _images(place).items():
         together = 9 / (1 / image + 8 / labels)
         table.rate(f"fib25, EM ({name}) and labels", together, "x")
-    return {"labels_ratio_fib25": labels, "labels_ratio_pinky40": pinky40}
+    return {"labels_ratio_fib25": labels, "labels_ratio_pinky40": of_pinky40}
 
 
 def _labels(place: Workplace, name: str, voxels: np.ndarray) -> float:
@@ -61,17 +60,11 @@ def _others(place: Workplace, name: str, voxels: np.ndarray) -> None:
 
 def _pinky40(place: Workplace) -> float | None:
     """The ratio; None where the labels are not there."""
-    if not PINKY40.exists():
-        table.remark(f"pinky40: no {PINKY40} (set FFN_DATA_DIR)")
+    found = pinky40.labels()
+    if found is None:
+        table.remark(pinky40.MISSING)
         return None
-    import crackle
-
-    packed = gzip.decompress(PINKY40.read_bytes())
-    labels = crackle.decompress(packed)
-    if labels.ndim == 4:
-        labels = labels[..., 0]
-    # [x, y, z], as all that this laboratory publishes.
-    voxels = np.ascontiguousarray(labels.T).astype(np.uint64)
+    voxels = found.astype(np.uint64)
     if place.quick:
         voxels = voxels[: 2 * _QUICK_EDGE, : 2 * _QUICK_EDGE, : 2 * _QUICK_EDGE]
     return _labels(place, "pinky40", voxels)

@@ -86,6 +86,26 @@ class Reader:
             io.BytesIO(self.raw(key)), allow_pickle=False
         )
 
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Of a member's array, which is not read."""
+        if key not in self:
+            self.raw(key)  # Says so.
+        with self._archive.open(f"{key}.npy") as file:
+            # numpy has no public function for all versions of the header.
+            version = np.lib.format.read_magic(file)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }.get(version)
+            if read is None:
+                raise ValueError(f"{key}: an array format {version}")
+            shape, _, _ = read(file)
+            return tuple(shape)
+
+    def checksum(self, key: str) -> int:
+        """CRC-32 of a member, as the archive has it."""
+        return self._archive.getinfo(f"{key}.npy").CRC
+
     def text(self, key: str, default: str | None = None) -> str:
         """A member that is one string, or `default` if there is none."""
         if default is not None and key not in self:

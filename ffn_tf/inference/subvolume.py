@@ -174,18 +174,54 @@ def load(path: str | os.PathLike[str]) -> Subvolume:
         overlaps = {}
         if "overlaps" in file:
             overlaps = pickles.read_overlaps(file.raw("overlaps"), "overlaps")
-        # numpy pads bytes with zeros and drops them on the way out; a message
-        # may end in one, so take what is there.
-        request = file.array("request") if "request" in file else np.array(b"")
         return Subvolume(
             box=volume.Box.from_size(corner, labels.shape),
             segmentation=labels,
             origins=origins,
             overlaps=overlaps,
             counters=_json_object(file, "counters"),
-            request=request.tobytes() if request.item() else b"",
+            request=_request(file),
             provenance=provenance,
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a subvolume file says without its voxels; see `Subvolume`.
+
+    Attributes:
+      checksum: of the voxels.
+    """
+
+    box: volume.Box
+    request: bytes
+    provenance: Mapping[str, Any]
+    checksum: int
+
+
+def header(path: str | os.PathLike[str]) -> Header:
+    """Where the file's voxels lie, and what made them.
+
+    Raises:
+      FileNotFoundError, ValueError: as `load`; damaged voxels are not noticed.
+    """
+    with archive.read(path) as file:
+        provenance = _json_object(file, "provenance")
+        corner = _corner(pathlib.Path(path), provenance.get("start_zyx"))
+        shape = file.shape("segmentation")
+        return Header(
+            volume.Box.from_size(corner, shape),
+            _request(file),
+            provenance,
+            file.checksum("segmentation"),
+        )
+
+
+def _request(file: archive.Reader) -> bytes:
+    # numpy pads bytes with zeros and drops them on the way out; a message
+    # may end in one, so take what is there.
+    request = file.array("request") if "request" in file else np.array(b"")
+    return request.tobytes() if request.item() else b""
 
 
 def _corner(path: pathlib.Path, written: Any) -> Corner:

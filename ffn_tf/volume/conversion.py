@@ -186,6 +186,7 @@ def execute(
     source: Volume,
     function: stream.Function | None = None,
     progress: Callable[[Progress], None] | None = None,
+    order: Callable[[Box], int] | None = None,
 ) -> None:
     """Makes the new volume, or goes on with it; returns if it is complete.
 
@@ -195,6 +196,8 @@ def execute(
       function: (box, voxels) -> (the same box, voxels of the plan's dtype).
       progress: called at the beginning, and after each part of a block and of
         the scales that are made in the end.
+      order: of blocks; those of one value follow each other. For sources that
+        are not read by slabs.
 
     Raises:
       FileExistsError: as attempt.look.
@@ -209,7 +212,7 @@ def execute(
     unfinished = staging.Unfinished(plan.output)
     _begin(plan, unfinished, state)
     with _alone(unfinished):
-        _finish(plan, unfinished, state, source, function, progress)
+        _finish(plan, unfinished, state, source, function, progress, order)
 
 
 @contextlib.contextmanager
@@ -233,11 +236,12 @@ def _finish(
     source: Volume,
     function: stream.Function | None,
     progress: Callable[[Progress], None] | None,
+    order: Callable[[Box], int] | None,
 ) -> None:
     job = None
     try:
         job = _Job(plan, unfinished, progress)
-        _copy(plan, source, job, function)
+        _copy(plan, source, job, function, order)
         job.finish()
         unfinished.publish()
     except BaseException:
@@ -349,11 +353,16 @@ def _in_pass(of: pyramid.Pyramid) -> int:
 
 
 def _copy(
-    plan: Plan, source: Volume, job: _Job, function: stream.Function | None
+    plan: Plan,
+    source: Volume,
+    job: _Job,
+    function: stream.Function | None,
+    order: Callable[[Box], int] | None,
 ) -> None:
     size = math.prod(plan.block_zyx) * plan.info.dtype.itemsize
     if not plan.by_slabs:
-        slabs.streamed(source, job, job.todo(), size, function)
+        todo = sorted(job.todo(), key=order) if order else job.todo()
+        slabs.streamed(source, job, todo, size, function)
         return
     domain = plan.info.domain
     for (first, last), row in itertools.groupby(

@@ -1,0 +1,201 @@
+"""(5) Global ids: one for all parts of an object, in all pieces.
+
+    piece 0, id 1 --.
+    piece 1, id 4 --+-- matched ---> one set ---> global id 1
+    piece 1, id 5 ------ alone ----> one set ---> global id 2
+
+Ids count from 1 without gaps, in the order of the sets' first parts: by piece,
+then by id in it. Nothing depends on the order in which overlaps were counted.
+
+With `split_cc` the parts of a set that do not hang together become objects of
+their own: numbers of cores, joined where two that touch are of one set.
+
+Memory: the ids of all pieces, some 100 bytes for each, whatever the number of
+voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+import dataclasses
+
+import numpy as np
+
+from ffn_tf.assembly.matching import Matched, Rule, matched
+from ffn_tf.assembly.overlaps import Known
+from ffn_tf.assembly.union_find import Forest
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GlobalIds:
+    """What became of the objects of all pieces.
+
+    Attributes:
+      of_numbers: for each piece [n + 1] uint64: the global id of each number
+        of its core; 0 for 0.
+      voxels: [m + 1] int64, of each global id.
+      boxes: [m + 1, 2, 3] int64: first voxel and end, zyx.
+      seeds: [m + 1, 3] int64: of the largest part whose seed is known; else -1.
+      num_pieces: [m + 1] int64: in how many pieces it has voxels.
+      num_parts: [m + 1] int64: objects of pieces that it is made of. More than
+        `num_pieces`: two objects of one piece were joined by way of another.
+      met, best, joined: pairs of ids that share a voxel in an overlap; are each
+        other's best; were joined.
+    """
+
+    of_numbers: list[np.ndarray]
+    voxels: np.ndarray
+    boxes: np.ndarray
+    seeds: np.ndarray
+    num_pieces: np.ndarray
+    num_parts: np.ndarray
+    met: int
+    best: int
+    joined: int
+
+    def __len__(self) -> int:
+        return len(self.voxels) - 1
+
+
+def assigned(known: Iterable[Known], rule: Rule) -> GlobalIds:
+    """The global ids of all numbers of all cores.
+
+    Args:
+      known: of each piece, in their order.
+      rule: when ids of two pieces are one object.
+    """
+    pieces = list(known)
+    nodes = _Nodes([piece.ids for piece in pieces])
+    forest = Forest(nodes.total)
+    found: list[Matched] = []
+    for index, piece in enumerate(pieces):
+        for other, table in piece.shared.items():
+            one = matched(table, rule)
+            first = nodes.of(index, one.pairs[:, 0])
+            second = nodes.of(other, one.pairs[:, 1])
+            forest.join(np.stack([first, second], axis=1))
+            found.append(one)
+    roots = forest.roots()
+    numbers = _Numbers(pieces, nodes)
+    sets = roots[numbers.nodes]
+    if any(piece.touching for piece in pieces):
+        sets = numbers.hanging_together(pieces, sets)
+    return _counted(
+        numbers,
+        sets,
+        pieces,
+        met=sum(one.num_met for one in found),
+        best=sum(one.num_best for one in found),
+        joined=sum(len(one.pairs) for one in found),
+    )
+
+
+class _Nodes:
+    """One node for each id of each piece."""
+
+    def __init__(self, ids: list[np.ndarray]) -> None:
+        self._ids = ids
+        self._offsets = np.cumsum([0, *map(len, ids)])
+        self.total = int(self._offsets[-1])
+
+    def of(self, piece: int, ids: np.ndarray) -> np.ndarray:
+        """[n] int64, of ids that the piece has."""
+        return self._offsets[piece] + np.searchsorted(self._ids[piece], ids)
+
+
+class _Numbers:
+    """The numbers of all cores, one after another, without those for 0.
+
+    Attributes:
+      nodes: [n] of each number's id.
+      piece: [n] whose it is.
+    """
+
+    def __init__(self, pieces: list[Known], nodes: _Nodes) -> None:
+        counts = [len(piece.number_ids) - 1 for piece in pieces]
+        self._offsets = np.cumsum([0, *counts])
+        self.piece = np.repeat(np.arange(len(pieces)), counts)
+        self.nodes = _joined(
+            [
+                nodes.of(index, piece.number_ids[1:])
+                for index, piece in enumerate(pieces)
+            ]
+        )
+
+    def of(self, piece: int, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(self._offsets[piece] + numbers - 1)
+
+    def hanging_together(
+        self, pieces: list[Known], sets: np.ndarray
+    ) -> np.ndarray:
+        """Sets of those that touch, and were in one set before."""
+        forest = Forest(len(sets))
+        for index, piece in enumerate(pieces):
+            for other, pairs in piece.touching.items():
+                first = self.of(index, pairs[:, 0])
+                second = self.of(other, pairs[:, 1])
+                one = sets[first] == sets[second]
+                forest.join(np.stack([first[one], second[one]], axis=1))
+        return forest.roots()
+
+    def by_piece(self, values: np.ndarray) -> list[np.ndarray]:
+        """[n + 1] for each piece, with 0 for number 0."""
+        return [
+            np.append(np.zeros(1, values.dtype), values[first:end])
+            for first, end in zip(self._offsets, self._offsets[1:])
+        ]
+
+
+def _counted(
+    numbers: _Numbers,
+    sets: np.ndarray,
+    pieces: list[Known],
+    met: int,
+    best: int,
+    joined: int,
+) -> GlobalIds:
+    roots, ids = np.unique(sets, return_inverse=True)
+    ids = ids + 1
+    total = len(roots) + 1
+    voxels = _joined([piece.voxels[1:] for piece in pieces])
+    boxes = np.concatenate([piece.boxes[1:] for piece in pieces])
+    least = np.full((total, 3), np.iinfo(np.int64).max)
+    most = np.zeros((total, 3), np.int64)
+    np.minimum.at(least, ids, boxes[:, 0])
+    np.maximum.at(most, ids, boxes[:, 1])
+    least[0] = 0
+    of_id = np.zeros(total, np.int64)
+    np.add.at(of_id, ids, voxels)
+    return GlobalIds(
+        numbers.by_piece(ids.astype(np.uint64)),
+        of_id,
+        np.stack([least, most], axis=1),
+        _seeds(pieces, ids, voxels, total),
+        _distinct(ids, numbers.piece, total),
+        _distinct(ids, numbers.nodes, total),
+        met,
+        best,
+        joined,
+    )
+
+
+def _seeds(
+    pieces: list[Known], ids: np.ndarray, voxels: np.ndarray, total: int
+) -> np.ndarray:
+    seeds = np.concatenate([piece.seeds[1:] for piece in pieces])
+    found = np.full((total, 3), -1, np.int64)
+    # The last one that is written stays: the largest; of equals, the first.
+    order = np.lexsort((-np.arange(len(ids)), voxels))
+    order = order[seeds[order, 0] >= 0]
+    found[ids[order]] = seeds[order]
+    return found
+
+
+def _distinct(ids: np.ndarray, others: np.ndarray, total: int) -> np.ndarray:
+    """[total]: how many different others each id has."""
+    pairs = np.unique(np.stack([ids, others], axis=1), axis=0)
+    return np.bincount(pairs[:, 0], minlength=total)
+
+
+def _joined(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(arrays).astype(np.int64)
