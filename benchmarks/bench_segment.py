@@ -31,9 +31,9 @@ import google_ffn
 import machine
 
 from ffn_tf import evaluate, evaluation, phantom, program, volume
+from ffn_tf.inference import box_text, runner, subvolume, timing
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner, subvolume, timing
 
 _QUICK = flags.DEFINE_bool("quick", False, "Under a minute: a smaller crop.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Of the crop.", lower_bound=1)
@@ -96,7 +96,7 @@ def _segment(data: Data, side: Side, keep: bool = False) -> Row:
         segmentation_output_dir=str(folder),
         checkpoint_interval=120 if keep else 0,
     )
-    box = request_lib.format_bounding_box(data.box) if data.box else ""
+    box = box_text.formatted(data.box) if data.box else ""
     engine, compute_dtype = side
     made: engine_lib.Engine | None = None
     if side == _GOOGLE:

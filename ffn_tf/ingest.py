@@ -33,8 +33,7 @@ import numpy as np
 from skimage import exposure
 
 from ffn_tf import program, volume
-from ffn_tf.inference import extent
-from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import box_text, extent
 from ffn_tf.volume import attempt, conversion
 from ffn_tf.volume.formats import codec as codec_lib
 from ffn_tf.volume.streams import outcome, stream
@@ -63,8 +62,7 @@ class Options:
     )
     bounding_box: str = program.option(
         "",
-        help=f"Box to copy: {request_lib.BOUNDING_BOX}. Empty: the whole "
-        f"volume.",
+        help=f"Box to copy: {box_text.HELP}. Empty: the whole volume.",
     )
     clahe: bool = program.option(
         False,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ffn_tf import program, volume
-from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import box_text
 from ffn_tf.volume import grid
 
 if TYPE_CHECKING:  # For it needs TensorFlow.
@@ -23,7 +23,7 @@ def asked(image: volume.Volume, bounding_box: str) -> volume.Box:
         raise ValueError(f"{image.address} has no voxels: {image.domain}.")
     if not bounding_box:
         return image.domain
-    box = request_lib.parse_bounding_box(bounding_box)
+    box = box_text.parse(bounding_box)
     clipped = box.clipped(image.domain)
     if clipped != box and not clipped.is_empty:
         program.warn(

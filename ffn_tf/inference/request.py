@@ -8,8 +8,7 @@ file carries, `from_serialized` reads that.
                                      ^------from_serialized------'
 
 Axes. `InferenceOptions` is zyx. `model_args` is google/ffn's, its `fov_size`
-and `deltas` are xyz. Bounding boxes in text are xyz; `parse_bounding_box`
-turns them into a zyx `Box`.
+and `deltas` are xyz.
 
 What google/ffn leaves unset is 0: a probability of 0 is a logit of minus
 infinity, a standard deviation of 0 divides by zero. Both are errors here. Two
@@ -33,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from ffn_tf import program, volume
-from ffn_tf.inference import protos
+from ffn_tf import program
+from ffn_tf.inference import box_text, protos
 from ffn_tf.inference.options import InferenceOptions, check, round_to_float32
 
 
@@ -195,44 +194,6 @@ def from_serialized(
     return _from_message(message, source)
 
 
-# For the help of flags.
-BOUNDING_BOX = (
-    "corner and size in voxels, both by x, y and z, as in 'start { x:60 y:60 "
-    "z:60 } size { x:80 y:80 z:80 }'"
-)
-
-
-def parse_bounding_box(text: str) -> volume.Box:
-    """The box in `start { x: 1 y: 2 z: 3 } size { x: 4 y: 5 z: 6 }`.
-
-    A start that is not given is 0, as in google/ffn.
-
-    Raises:
-      ValueError: not such a text, or a size that is not positive.
-    """
-    try:
-        message = protos.parse_text("BoundingBox", text, "bounding box")
-    except ValueError as error:
-        raise ValueError(f"{error} Expected {BOUNDING_BOX}.") from error
-    size = _zyx(message.size)
-    if min(size) < 1:
-        raise ValueError(
-            f"bounding box: expected a positive size on each axis, found "
-            f"size_zyx {size} in {text!r}. Expected {BOUNDING_BOX}."
-        )
-    return volume.Box.from_size(_zyx(message.start), size)
-
-
-def format_bounding_box(box: volume.Box) -> str:
-    """The text that `parse_bounding_box` reads."""
-    z, y, x = box.start
-    depth, height, width = box.size
-    return (
-        f"start {{ x: {x} y: {y} z: {z} }} "
-        f"size {{ x: {width} y: {height} z: {depth} }}"
-    )
-
-
 def check_supported(message: Any, source: str) -> None:
     """Refuses an InferenceRequest message that asks for what we do not do.
 
@@ -285,7 +246,7 @@ def _from_message(message: Any, source: str) -> InferenceRequest:
             image=image,
             model_checkpoint=message.model_checkpoint_path,
             options=InferenceOptions(
-                min_boundary_dist_zyx=_zyx(options.min_boundary_dist),
+                min_boundary_dist_zyx=box_text.zyx(options.min_boundary_dist),
                 **{name: getattr(options, name) for name in _SAME_OPTIONS},
             ),
             **{
@@ -298,11 +259,6 @@ def _from_message(message: Any, source: str) -> InferenceRequest:
         )
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-
-
-def _zyx(vector: Any) -> tuple[int, int, int]:
-    """A Vector3j message, which is xyz, as zyx."""
-    return vector.z, vector.y, vector.x
 
 
 def _json_object(text: str, what: str) -> dict[str, Any]:

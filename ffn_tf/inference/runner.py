@@ -30,6 +30,7 @@ import numpy as np
 
 from ffn_tf import model, program, volume
 from ffn_tf.inference import (
+    box_text,
     calibration,
     extent,
     geometry,
@@ -53,8 +54,7 @@ class RunOptions:
 
     bounding_box: str = program.option(
         "",
-        help=f"Box to segment: {request_lib.BOUNDING_BOX}. Empty: the whole "
-        f"volume.",
+        help=f"Box to segment: {box_text.HELP}. Empty: the whole volume.",
     )
     subvolume_zyx: tuple[int, int, int] = program.option(
         (512, 512, 512), help="Largest subvolume segmented in one piece."

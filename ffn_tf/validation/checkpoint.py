@@ -24,11 +24,10 @@ import numpy as np
 
 from ffn_tf import evaluation, model, program, skeleton, volume
 from ffn_tf.evaluation import skeleton_metrics
+from ffn_tf.inference import box_text, intensity, scheduler, seeds
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
-from ffn_tf.inference import intensity, scheduler, seeds
 from ffn_tf.inference import options as options_lib
-from ffn_tf.inference import request as request_lib
 from ffn_tf.validation import record
 from ffn_tf.volume import source
 
@@ -49,8 +48,7 @@ class ValidationOptions:
     )
     eval_box: str = program.option(
         "",
-        help=f"That box: {request_lib.BOUNDING_BOX}. Empty: {_EDGE}^3 in the "
-        f"middle.",
+        help=f"That box: {box_text.HELP}. Empty: {_EDGE}^3 in the middle.",
     )
     eval_skeletons: str = program.option(
         "", help="Path of skeletons (as of evaluate), for the run length."
@@ -223,7 +221,7 @@ def _box(text: str, image: volume.Volume, truth: volume.Volume) -> volume.Box:
     """The part of the box that is asked for in which both volumes are."""
     shared = image.domain.intersected(truth.domain)
     if text:
-        box = request_lib.parse_bounding_box(text)
+        box = box_text.parse(text)
     else:
         corner = [
             start + max(n - _EDGE, 0) // 2

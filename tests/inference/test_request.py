@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
-from ffn_tf.inference import protos
+from ffn_tf.inference import box_text, protos
 from ffn_tf.inference import request as request_lib
 
 DATA = volume.dataset.data_dir()
@@ -369,20 +369,18 @@ def test_resegmentation_messages_are_known_too() -> None:
 
 
 def test_bounding_box_is_turned_to_zyx() -> None:
-    box = request_lib.parse_bounding_box(
-        "start { x: 1 y: 2 z: 3 } size { x: 4 y: 5 z: 6 }"
-    )
+    box = box_text.parse("start { x: 1 y: 2 z: 3 } size { x: 4 y: 5 z: 6 }")
     assert box == volume.Box.from_size((3, 2, 1), (6, 5, 4))
 
 
 def test_bounding_box_as_text_and_back() -> None:
     box = volume.Box.from_size((3, 2, 1), (6, 5, 4))
-    text = request_lib.format_bounding_box(box)
-    assert request_lib.parse_bounding_box(text) == box
+    text = box_text.formatted(box)
+    assert box_text.parse(text) == box
 
 
 def test_bounding_box_may_leave_zeros_out() -> None:
-    box = request_lib.parse_bounding_box("start { y:2 } size { x:4 y:5 z:6 }")
+    box = box_text.parse("start { y:2 } size { x:4 y:5 z:6 }")
     assert box.start == (0, 2, 0)
 
 
@@ -399,7 +397,7 @@ def test_bounding_box_may_leave_zeros_out() -> None:
 def test_bounding_box_errors(text: str) -> None:
     match = r"^bounding box.*\. Expected corner and size in voxels, .*x:60"
     with pytest.raises(ValueError, match=match):
-        request_lib.parse_bounding_box(text)
+        box_text.parse(text)
 
 
 def test_missing_and_binary_files(tmp_path: pathlib.Path) -> None:
