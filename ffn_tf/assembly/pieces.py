@@ -17,11 +17,13 @@ The pieces of a folder are of one run: the same image, network and options.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 import hashlib
 import itertools
 import pathlib
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -32,8 +34,11 @@ from ffn_tf.volume.address import reversed_axes
 from ffn_tf.volume.box import Box, Triple, triple
 
 # What pieces of one run may differ in: they lie elsewhere, and an attempt that
-# goes on may be of a later version.
-_OF_EACH = ("start_zyx", "size_zyx", "code")
+# goes on may be of a later version, and find the network (whose digest is
+# `model_checkpoint`) at another path.
+_OF_EACH = ("start_zyx", "size_zyx", "code", "model")
+# Differences of two runs that are told.
+_TOLD = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,20 +84,35 @@ class Pieces:
         ends = np.max([piece.box.end for piece in self.all], axis=0)
         return Box(triple(starts.tolist()), triple(ends.tolist()))
 
-    def neighbours(self, index: int) -> Iterator[int]:
+    def neighbours(self, index: int) -> list[int]:
         """Pieces after this one whose voxels are partly the same."""
-        box = self.all[index].box
-        for other in range(index + 1, len(self.all)):
-            if self.all[other].box.start[0] >= box.end[0]:
-                return  # Sorted by z.
-            if not self.all[other].box.clipped(box).is_empty:
-                yield other
+        found = _meeting(self._boxes, self.all[index].box)
+        return [other for other in found if other > index]
+
+    def with_core_in(self, box: Box) -> list[int]:
+        """Pieces whose core has voxels of a box."""
+        return _meeting(self._cores, box)
+
+    @functools.cached_property
+    def _boxes(self) -> np.ndarray:
+        return np.array([(p.box.start, p.box.end) for p in self.all])
+
+    @functools.cached_property
+    def _cores(self) -> np.ndarray:
+        return np.array([(p.core.start, p.core.end) for p in self.all])
 
     @property
     def digest(self) -> str:
         """Tells these voxels from others, wherever their files lie."""
         told = [(piece.box.start, piece.checksum) for piece in self.all]
         return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def _meeting(boxes: np.ndarray, box: Box) -> list[int]:
+    """Which of `boxes` [n, 2, 3] have voxels of a box."""
+    begin_before = (boxes[:, 0] < box.end).all(axis=1)
+    end_after = (boxes[:, 1] > box.start).all(axis=1)
+    return np.flatnonzero(begin_before & end_after).tolist()
 
 
 def found(folder: str, *, allow_missing: bool = False) -> Pieces:
@@ -136,7 +156,7 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
             Piece(path, header.box, _core(axes, header.box), header.checksum)
             for path, header in headers.items()
         ),
-        first.provenance.get("voxel_size_nm", (1.0, 1.0, 1.0)),
+        tuple(first.provenance.get("voxel_size_nm", (1.0, 1.0, 1.0))),
         made_by,
         missing,
         triple(axis.gap(margin) for axis, margin in zip(axes, margins)),
@@ -152,15 +172,17 @@ def _in_common(
     for path in others:
         other = _made_by(headers[path])
         differs = [
-            f"{name}: {made.get(name)!r} and {other.get(name)!r}"
+            f"{name}: {reprlib.repr(one)} and {reprlib.repr(two)}"
             for name in sorted(made.keys() | other.keys())
-            if made.get(name) != other.get(name)
+            if (one := made.get(name)) != (two := other.get(name))
         ]
         if differs:
+            told = "; ".join(differs[:_TOLD])
+            told += "; ..." if len(differs) > _TOLD else ""
             raise ValueError(
                 f"{folder}: {first.name} and {path.name} are not of one run "
-                f"({'; '.join(differs)}), so their objects cannot be compared. "
-                f"Expected the results of one run_inference."
+                f"({told}), so their objects cannot be compared. Expected the "
+                f"results of one run_inference."
             )
     return made
 
