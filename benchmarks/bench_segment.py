@@ -31,7 +31,7 @@ import google_ffn
 import machine
 
 from ffn_tf import evaluate, evaluation, phantom, program, volume
-from ffn_tf.inference import box_text, runner, subvolume, timing
+from ffn_tf.inference import box_text, run_options, runner, subvolume, timing
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
 
@@ -103,7 +103,7 @@ def _segment(data: Data, side: Side, keep: bool = False) -> Row:
         engine, made = "tensorflow", google_ffn.GoogleGraph(fib25.CHECKPOINT, 1)
     runner.Run(
         request,
-        runner.RunOptions(
+        run_options.RunOptions(
             bounding_box=box, engine=engine, compute_dtype=compute_dtype
         ),
     ).execute(made)

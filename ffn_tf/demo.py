@@ -34,7 +34,7 @@ from ffn_tf import (
     train,
     volume,
 )
-from ffn_tf.inference import box_text, engine, runner, subvolume
+from ffn_tf.inference import box_text, engine, run_options, subvolume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.program.progress import Line
@@ -198,7 +198,7 @@ def _scored(
         options=options_lib.SHIPPED,
     )
     show(program.command_line("run_inference", request, request.options))
-    summary = run_inference.run(request, runner.RunOptions())
+    summary = run_inference.run(request, run_options.RunOptions())
     if summary.timing.steps:
         print(run_inference.describe(summary))
     scoring = evaluate.Options(
@@ -274,7 +274,7 @@ def run_fib25(
     print(f"Segmenting {crop} of {image} ...")
     summary = run_inference.run(
         request,
-        runner.RunOptions(bounding_box=box_text.formatted(crop)),
+        run_options.RunOptions(bounding_box=box_text.formatted(crop)),
     )
     if summary.timing.steps:
         print(run_inference.describe(summary))

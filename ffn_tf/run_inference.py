@@ -25,7 +25,13 @@ import pathlib
 from typing import Any
 
 from ffn_tf import model, program, volume
-from ffn_tf.inference import intensity, progress, runner, subvolume
+from ffn_tf.inference import (
+    intensity,
+    progress,
+    run_options,
+    runner,
+    subvolume,
+)
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 
@@ -40,7 +46,7 @@ class Options:
 
 
 def run(
-    request: request_lib.InferenceRequest, options: runner.RunOptions
+    request: request_lib.InferenceRequest, options: run_options.RunOptions
 ) -> runner.Summary:
     """Segments; see `runner.Run` for the errors."""
     return runner.Run(request, options).execute()
@@ -121,7 +127,7 @@ def main(argv: list[str]) -> None:
     del argv
     path = program.from_flags(Options).inference_request
     request = _request(path)
-    summary = run(request, program.from_flags(runner.RunOptions))
+    summary = run(request, program.from_flags(run_options.RunOptions))
     made = len(summary.boxes) - summary.skipped
     if made:
         print(describe(summary))
@@ -143,7 +149,7 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     program.define_flags(Options)
-    program.define_flags(runner.RunOptions)
+    program.define_flags(run_options.RunOptions)
     program.define_flags(request_lib.InferenceRequest)
     program.define_flags(options_lib.InferenceOptions)
     program.start(main)

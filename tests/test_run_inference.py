@@ -22,11 +22,11 @@ import pytest
 from ffn_tf import model, program, run_inference
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import runner, subvolume
+from ffn_tf.inference import run_options, subvolume
 
 FLAGS_OF = (
     run_inference.Options,
-    runner.RunOptions,
+    run_options.RunOptions,
     request_lib.InferenceRequest,
     options_lib.InferenceOptions,
 )
@@ -144,7 +144,7 @@ def test_flags_alone(asked):
             min_boundary_dist_zyx=(1, 2, 3), move_threshold=0.8
         ),
     )
-    assert options == runner.RunOptions(
+    assert options == run_options.RunOptions(
         subvolume_zyx=(100, 200, 300),
         bounding_box="start { } size { x: 9 y: 8 z: 7 }",
     )
@@ -155,7 +155,7 @@ def test_a_request_alone(asked, text_request):
     assert request == request_lib.parse(text_request)
     assert request.options.min_boundary_dist_zyx == (3, 2, 1)
     assert request.image_mean == 100
-    assert options == runner.RunOptions()
+    assert options == run_options.RunOptions()
 
 
 def test_a_request_of_an_odd_name_and_a_byte_order_mark(asked, tmp_path):
@@ -308,7 +308,7 @@ def test_run_is_what_the_program_does(files):
             segmentation_output_dir=values.pop("segmentation_output_dir"),
             options=options_lib.InferenceOptions(min_segment_size=50),
         ),
-        runner.RunOptions(**values),
+        run_options.RunOptions(**values),
     )
     assert summary.segments == 2
     line = run_inference.describe(summary)

@@ -15,6 +15,7 @@ Arrays are [z, y, x]:
     seed          float32 logits of the object in progress; NaN = untouched
     segmentation  int32; 0 free, > 0 an object, -1 a seed that was rejected
                   (such a voxel may still be taken by a later object)
+    blocked       bool; no field of view is centred there (restriction.py)
 
 The rules are google/ffn's, to the voxel (Januszewski et al., 2018):
  (1) seeds are tried in order; one that is segmented, or within
@@ -25,11 +26,14 @@ The rules are google/ffn's, to the voxel (Januszewski et al., 2018):
      `move_threshold` (negative disables);
  (4) the object is the voxels at or above `segment_threshold` that are free; it
      is kept if there are at least `min_segment_size` of them.
+
+Objects that are there from the beginning (`initial`, ids 1 to n) are obstacles
+like earlier ones; ids go on after theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 import dataclasses
 import functools
 import hashlib
@@ -38,7 +42,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ffn_tf.inference import movement
+from ffn_tf.inference import keepsakes, movement
 from ffn_tf.inference import options as options_lib
 from ffn_tf.model import fov
 
@@ -81,6 +85,11 @@ class Canvas:
       seeds: [n, 3] positions to try, zyx, each with a whole field of view.
       deltas: movement step, zyx; None takes the network's.
       corner_zyx: where the image's first voxel lies in its volume.
+      stages: functions of the segmentation that give more seeds, [n, 3]; each
+        is called when the seeds before it are used up.
+      blocked: [z, y, x] bool: no field of view is centred there.
+      initial: [z, y, x] ids 1 to n of objects that are there already.
+      keep: what is kept beside the segmentation.
     """
 
     def __init__(
@@ -91,12 +100,24 @@ class Canvas:
         seeds: np.ndarray,
         deltas: Position | None = None,
         corner_zyx: Position = (0, 0, 0),
+        *,
+        stages: Sequence[Callable[[np.ndarray], np.ndarray]] = (),
+        blocked: np.ndarray | None = None,
+        initial: np.ndarray | None = None,
+        keep: keepsakes.Keep = keepsakes.NOTHING,
     ) -> None:
         self.corner_zyx = corner_zyx
         self.image = image
         self.seeds = seeds
         self.next_seed = 0
+        self._stages, self._next_stage = stages, 0
         self.segmentation = np.zeros(image.shape, np.int32)
+        self.num_initial = 0
+        if initial is not None:
+            self.segmentation[...] = initial
+            self.num_initial = int(initial.max(initial=0))
+        self._blocked = blocked
+        self.kept = keepsakes.Keepsakes(keep, self.segmentation)
         self.origins: dict[int, Origin] = {}
         # id -> [2, n] int64: ids that the object overlapped, and voxels.
         self.overlaps: dict[int, np.ndarray] = {}
@@ -129,11 +150,21 @@ class Canvas:
 
     def segment_all(self) -> Generator[Request, np.ndarray, None]:
         """Tries every remaining seed, in order."""
-        while self._start is not None or self.next_seed < len(self.seeds):
+        while self._start is not None or self._has_seeds():
             if self._start is None and not self._begin():
                 continue
             yield from self._grow()
             self._finish()
+
+    def _has_seeds(self) -> bool:
+        """Whether there is one more; goes on to the next stage for it."""
+        while self.next_seed == len(self.seeds):
+            if self._next_stage == len(self._stages):
+                return False
+            self.seeds = self._stages[self._next_stage](self.segmentation)
+            self._next_stage += 1
+            self.next_seed = 0
+        return True
 
     def _begin(self) -> bool:
         """Takes the next seed; False if it is rejected (rule 1)."""
@@ -141,6 +172,9 @@ class Canvas:
         self.next_seed += 1
         if self.segmentation[z, y, x] > 0:
             self.counters["seeds-already-segmented"] += 1
+            return False
+        if self._blocked is not None and self._blocked[z, y, x]:
+            self.counters["seeds-restricted"] += 1
             return False
         around = tuple(
             slice(max(p - d, 0), p + d + 1)
@@ -168,6 +202,9 @@ class Canvas:
         if not inside or self.segmentation[position] > 0:
             self.counters["moves-invalid"] += 1
             return False
+        if self._blocked is not None and self._blocked[position]:
+            self.counters["moves-restricted"] += 1
+            return False
         return True
 
     def _grow(self) -> Generator[Request, np.ndarray, None]:
@@ -188,6 +225,7 @@ class Canvas:
             logits = yield Request(self.image[around], seed)
             self._pending = None
             self._freeze(before, logits)
+            self.kept.visited(position, before, logits)
             self.seed[around] = logits
             z, y, x = (min(a, b) for a, b in zip(self._low, position))
             self._low = (z, y, x)
@@ -226,13 +264,15 @@ class Canvas:
             if size < self._options.min_segment_size:
                 self._reject(start, "seeds-too-small")
             else:
-                label = len(self.origins) + 1
+                label = self.num_initial + len(self.origins) + 1
                 taken[mask] = label
+                self.kept.accepted(label, touched, mask, seed)
                 self.origins[label] = Origin(start, self._steps)
                 kept = np.stack([ids, counts])[:, ids > 0].astype(np.int64)
                 self.overlaps[label] = kept
                 self.counters["voxels-segmented"] += size
                 self.counters["voxels-overlapping"] += int(kept[1].sum())
+        self.kept.forget()
         seed[...] = np.nan
 
     def _reject(self, start: Position, reason: str) -> None:
@@ -254,7 +294,9 @@ class Canvas:
             "seeds": self.seeds,
             "hull": self.seed[touched],
         }
-        values = {
+        arrays |= self.kept.arrays()
+        values = self.kept.values() | {
+            "next_stage": self._next_stage,
             "next_seed": self.next_seed,
             "start": self._start,
             "steps": self._steps,
@@ -285,6 +327,7 @@ class Canvas:
         """Goes on from an earlier `state` of a canvas of the same image."""
         self.segmentation = arrays["segmentation"].copy()
         self.seeds = arrays["seeds"]
+        self._next_stage = int(values["next_stage"])
         self.next_seed = int(values["next_seed"])
         self._steps = int(values["steps"])
         self._low = movement.as_position(values["low"])
@@ -293,6 +336,7 @@ class Canvas:
         self._start = None if start is None else movement.as_position(start)
         self.seed[self._hull()] = arrays["hull"]
         self._movement.restore(values["movement"])
+        self.kept.restore(arrays, values)
         counters = values["counters"]
         self.counters = {name: int(counters[name]) for name in _COUNTERS}
         self.origins = {
@@ -311,10 +355,12 @@ _COUNTERS = (
     "voxels-overlapping",
     "seeds-already-segmented",
     "seeds-too-close",
+    "seeds-restricted",
     "seeds-without-steps",
     "seeds-weak",
     "seeds-too-small",
     "seeds-got-too-weak",
     "moves-below-threshold",
     "moves-invalid",
+    "moves-restricted",
 )

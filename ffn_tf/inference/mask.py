@@ -34,6 +34,7 @@ import numpy as np
 from ffn_tf import volume
 from ffn_tf.inference import protos
 from ffn_tf.inference import request as request_lib
+from ffn_tf.volume import source
 
 _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -150,6 +151,31 @@ class Masks:
                 self._parts.append(_Part(message, source, opened))
             self._opened = opened.pop_all()
 
+    def check(self, about: volume.Volume) -> None:
+        """Whether they can be read wherever `about` has voxels.
+
+        Raises:
+          ValueError: a volume that lies elsewhere, or has voxels of another
+            size.
+        """
+        unknown = source.UNKNOWN_VOXEL_SIZE
+        for found in (v for part in self._parts for v in part.volumes):
+            sizes = found.voxel_size_nm, about.voxel_size_nm
+            if sizes[0] != sizes[1] and unknown not in sizes:
+                raise ValueError(
+                    f"mask {found.address}: its voxels are {sizes[0]} nm (z, "
+                    f"y, x), those of {about.address} {sizes[1]}. Resample it "
+                    f"(`upsample:` in a dataset description, docs/formats.md), "
+                    f"or name another scale (?mip=, ?resolution_nm=)."
+                )
+            if about.domain.clipped(found.domain) != about.domain:
+                raise ValueError(
+                    f"mask {found.address}: has {found.domain}, and "
+                    f"{about.address} has {about.domain}, so not every voxel "
+                    f"has a mask. Pad it (`pad:` in a dataset description, "
+                    f"docs/formats.md)."
+                )
+
     @property
     def need_image(self) -> bool:
         return any(part.kind == "image" for part in self._parts)
@@ -184,7 +210,7 @@ class Masks:
 
 
 def parse(text: str, source: str) -> Masks:
-    """Masks of a MaskConfigs message in protobuf's text format."""
+    """Masks of a MaskConfigs message in protobuf's text format; "" is none."""
     message = protos.parse_text("MaskConfigs", text, source)
     return Masks(message.masks, source)
 
@@ -197,7 +223,7 @@ class _Part:
     ) -> None:
         self.kind = message.WhichOneof("source")
         self._invert = message.invert
-        self._volumes: list[volume.Volume] = []
+        self.volumes: list[volume.Volume] = []
         self._channels: list[Any] = []
         if self.kind is None:
             raise ValueError(
@@ -221,7 +247,7 @@ class _Part:
             for channel in self._channels:
                 suffix = f"{joint}channel={channel.channel}"
                 found = volume.open(address + suffix * bool(channel.channel))
-                self._volumes.append(opened.enter_context(found))
+                self.volumes.append(opened.enter_context(found))
         elif any(channel.channel for channel in self._channels):
             raise ValueError(
                 f"{source}: images have one channel here, 0; found a mask of "
@@ -235,7 +261,7 @@ class _Part:
         result = np.zeros(box.size, bool)
         for index, channel in enumerate(self._channels):
             if self.kind == "volume":
-                values = self._volumes[index].read(box)
+                values = self.volumes[index].read(box)
             elif image is None:
                 raise ValueError("A mask of the image, where there is none.")
             else:

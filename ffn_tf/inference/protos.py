@@ -266,6 +266,11 @@ def parse_text(name: str, text: str, source: str) -> Any:
         raise ValueError(f"{place}: {found}{_nearest(found)}") from error
 
 
+def as_text(found: Any) -> str:
+    """A message as `parse_text` reads it, in one line."""
+    return str(text_format.MessageToString(found, as_one_line=True))
+
+
 def parse_binary(name: str, data: bytes, source: str) -> Any:
     """The message `name` from its binary form.
 

@@ -15,9 +15,8 @@ infinity, a standard deviation of 0 divides by zero. Both are errors here. Two
 unset values mean something: `disco_seed_threshold` 0 switches that rule on (a
 negative value switches it off), `min_boundary_dist` is 0, 0, 0.
 
-What a request may ask for and this version does not do (masks, shift masks,
-histogram matching, alignment, an initial segmentation) is an error: see
-`check_supported`.
+What a request may ask for and this version does not do (histogram matching,
+alignment) is an error: see `check_supported`.
 """
 
 from __future__ import annotations
@@ -73,6 +72,33 @@ class InferenceRequest:
     movement_policy_args: Mapping[str, Any] = dataclasses.field(
         default_factory=dict
     )
+    masks: str = program.option(
+        "",
+        help="Where no field of view is centred: google/ffn's MaskConfigs in "
+        "text format, 'masks { ... }'.",
+    )
+    seed_masks: str = program.option(
+        "", help="Where no object begins, in the same format."
+    )
+    shift_mask: str = program.option(
+        "",
+        help="Address of how far tiles of each section were moved: channel 0 "
+        "in x, 1 in y.",
+    )
+    shift_mask_scale: int = program.option(
+        1, help="Edge of those tiles, voxels."
+    )
+    shift_mask_threshold: int = program.option(
+        4, help="Least shift around which no field of view is centred."
+    )
+    shift_mask_fov: str = program.option(
+        "",
+        help="Box around a place in which shifts count, as --bounding_box; by "
+        "default, the field of view.",
+    )
+    init_segmentation: str = program.option(
+        "", help="Address of objects that are there from the beginning."
+    )
     segmentation_output_dir: str = program.option(
         "", help="Folder of the results."
     )
@@ -96,6 +122,8 @@ class InferenceRequest:
             ("batch_size", 1),
             ("concurrent_requests", 1),
             ("checkpoint_interval", 0),
+            ("shift_mask_scale", 1),
+            ("shift_mask_threshold", 0),
         ):
             value = getattr(self, name)
             check(value >= least, name, f"{least} or more", value)
@@ -148,15 +176,11 @@ _ARGS = ("model_args", "movement_policy_args", "seed_policy_args")
 
 _UNSUPPORTED = (
     "histogram_masks",
-    "init_segmentation",
-    "masks",
     "reference_histogram",
-    "seed_masks",
-    "shift_mask",
-    "shift_mask_fov",
-    "shift_mask_scale",
-    "shift_mask_threshold",
 )
+_MASKS = ("masks", "seed_masks")
+_VOLUMES = ("init_segmentation", "shift_mask")
+_SHIFTS = ("shift_mask_scale", "shift_mask_threshold")
 
 
 def parse(text_or_path: str | os.PathLike[str]) -> InferenceRequest:
@@ -241,6 +265,23 @@ def _from_message(message: Any, source: str) -> InferenceRequest:
         for name in _ARGS
     }
     image = address_of(message.image, source, "image")
+    named |= {
+        name: address_of(getattr(message, name), source, name)
+        for name in _VOLUMES
+        if message.HasField(name)
+    }
+    named |= {
+        name: getattr(message, name)
+        for name in _SHIFTS
+        if message.HasField(name)
+    }
+    if message.HasField("shift_mask_fov"):
+        named["shift_mask_fov"] = protos.as_text(message.shift_mask_fov)
+    for name in _MASKS:
+        if getattr(message, name):
+            masks = protos.message_class("MaskConfigs")()
+            masks.masks.extend(getattr(message, name))
+            named[name] = protos.as_text(masks)
     try:
         return InferenceRequest(
             image=image,
@@ -306,11 +347,23 @@ def to_message(request: InferenceRequest) -> Any:
     z, y, x = options.min_boundary_dist_zyx
     inference_options = {name: getattr(options, name) for name in _SAME_OPTIONS}
     inference_options["min_boundary_dist"] = {"x": x, "y": y, "z": z}
-    named = {
+    named: dict[str, Any] = {
         name: json.dumps(dict(getattr(request, name)), sort_keys=True)
         for name in _ARGS
         if getattr(request, name)
     }
+    for name in _VOLUMES:
+        if address := getattr(request, name):
+            named[name] = {_volume_kind(address): address}
+    if request.shift_mask:
+        named |= {name: getattr(request, name) for name in _SHIFTS}
+    if request.shift_mask_fov:
+        named["shift_mask_fov"] = protos.parse_text(
+            "BoundingBox", request.shift_mask_fov, "shift_mask_fov"
+        )
+    for name in _MASKS:
+        masks = protos.parse_text("MaskConfigs", getattr(request, name), name)
+        named[name] = list(masks.masks)
     return protos.message_class("InferenceRequest")(
         image={_volume_kind(request.image): request.image},
         model_checkpoint_path=request.model_checkpoint,

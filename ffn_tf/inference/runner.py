@@ -20,6 +20,7 @@ not been interrupted.
 from __future__ import annotations
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import hashlib
 import shutil
@@ -30,12 +31,15 @@ import numpy as np
 
 from ffn_tf import model, program, volume
 from ffn_tf.inference import (
-    box_text,
     calibration,
     extent,
     geometry,
     intensity,
+    keepsakes,
+    preparation,
+    restriction,
     results,
+    run_options,
     scheduler,
     seeds,
     states,
@@ -46,33 +50,6 @@ from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import timing as timing_lib
-
-
-@dataclasses.dataclass(frozen=True)
-class RunOptions:
-    """Where and with what; `request.InferenceRequest` says how."""
-
-    bounding_box: str = program.option(
-        "",
-        help=f"Box to segment: {box_text.HELP}. Empty: the whole volume.",
-    )
-    subvolume_zyx: tuple[int, int, int] = program.option(
-        (512, 512, 512), help="Largest subvolume segmented in one piece."
-    )
-    overlap_zyx: tuple[int, int, int] = program.option(
-        (64, 64, 64), help="Voxels that neighbouring subvolumes share."
-    )
-    engine: str = program.option(
-        "auto",
-        help="What runs the network.",
-        choices=("auto", "openvino", "tensorflow"),
-    )
-    compute_dtype: str = program.option(
-        "auto",
-        help="Arithmetic: auto is bfloat16 where the processor has it; float32 "
-        "gives google/ffn's voxels.",
-        choices=("auto", *engine_lib.COMPUTE_DTYPES),
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +84,9 @@ class Run:
     """
 
     def __init__(
-        self, request: request_lib.InferenceRequest, options: RunOptions
+        self,
+        request: request_lib.InferenceRequest,
+        options: run_options.RunOptions,
     ) -> None:
         self.request, self.options = request, options
         self.code = program.describe_code()  # Of now: it may change meanwhile.
@@ -115,16 +94,14 @@ class Run:
         self.engine, self.compute_dtype = engine_lib.resolve(
             options.engine, options.compute_dtype
         )
-        self.image = volume.open(request.image)
-        try:
-            self._check()
-        except BaseException:
-            self.image.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            self.image = opened.enter_context(volume.open(request.image))
+            self._check(opened)
+            self._opened = opened.pop_all()
 
     # -- (1) plan ------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, opened: contextlib.ExitStack) -> None:
         request, options = self.request, self.options
         request.options.check_seeds_move()
         view = geometry.field_of_view(request)
@@ -134,6 +111,9 @@ class Run:
         seeds.check_arguments(request.seed_policy, request.seed_policy_args)
         self.deltas = geometry.deltas(request, self.network.view)
         self.box = extent.asked(self.image, options.bounding_box)
+        self.preparation = self._preparation(opened)
+        # By corner, of canvases in flight.
+        self._initial_ids: dict[canvas_lib.Position, np.ndarray | None] = {}
         subvolume.path_for(self.folder, self.box.start)  # It has a name.
         request_lib.serialized(request)  # It can be written at the end.
         self.boxes = extent.subvolumes(
@@ -146,6 +126,41 @@ class Run:
         self.results.check()
         self.todo = [box for box in self.boxes if not self.results.is_done(box)]
         self._check_room()
+
+    def _preparation(
+        self, opened: contextlib.ExitStack
+    ) -> preparation.Preparation:
+        request, options = self.request, self.options
+        restrictor = restriction.Restrictor(
+            request,
+            self.image,
+            self.network.view.size,
+            skip_blank=options.skip_blank,
+        )
+        isotropic = options.isotropic_seeds
+        return preparation.Preparation(
+            request,
+            self.image,
+            self.network.view,
+            self.deltas,
+            opened.enter_context(restrictor),
+            self._initial(opened),
+            (1.0, 1.0, 1.0) if isotropic else self.image.voxel_size_nm,
+            keepsakes.Keep(options.keep_probability_maps, options.keep_history),
+        )
+
+    def _initial(self, opened: contextlib.ExitStack) -> volume.Volume | None:
+        """The objects that are there from the beginning."""
+        if not self.request.init_segmentation:
+            return None
+        found = volume.open(self.request.init_segmentation)
+        opened.enter_context(found)
+        if self.box.clipped(found.domain) != self.box:
+            raise ValueError(
+                f"init_segmentation: {found.address} has {found.domain}, "
+                f"expected all of {self.box}."
+            )
+        return found
 
     def _check_room(self) -> None:
         """Unfinished work must fit: a state and a result, uncompressed."""
@@ -209,6 +224,10 @@ class Run:
             "subvolume_zyx": self.options.subvolume_zyx,
             "overlap_zyx": self.options.overlap_zyx,
             "subvolumes_from_zyx": self.box.start,
+            "skip_blank": self.options.skip_blank,
+            "isotropic_seeds": self.options.isotropic_seeds,
+            "keep_probability_maps": self.options.keep_probability_maps,
+            "keep_history": self.options.keep_history,
         }
 
     # -- (3) segment ---------------------------------------------------------
@@ -219,7 +238,7 @@ class Run:
         Args:
           engine: predicts instead of the one that the options ask for.
         """
-        with self.results.locked(), self.image:
+        with self.results.locked(), self._opened:
             self.results.settle()
             # Another process may have finished some since the plan was made.
             self.todo = [b for b in self.todo if not self.results.is_done(b)]
@@ -326,45 +345,12 @@ class Run:
         )
 
     def _canvas(self, box: volume.Box) -> canvas_lib.Canvas:
-        with np.errstate(over="ignore"):
-            image = intensity.normalised(
-                self.image.read(box),
-                self.request.image_mean,
-                self.request.image_stddev,
-            )
-        if not np.isfinite(image).all():
-            z, y, x = (np.argwhere(~np.isfinite(image))[0] + box.start).tolist()
-            raise ValueError(
-                f"The image {self.request.image} holds NaN or infinity in "
-                f"{box} (or values too large for float32), first at zyx "
-                f"{z, y, x}. Fill such voxels (with the mean, say) before "
-                f"segmenting."
-            )
+        prepared = self.preparation.of(box)
+        self._initial_ids[box.start] = prepared.initial_ids
         states.tidy(self.folder, box.start)
         if states.path_for(self.folder, box.start).exists():
-            canvas = self._new_canvas(box, image, np.zeros((0, 3), np.int64))
-            states.restore(self.folder, canvas, self.results.digest)
-            return canvas
-        positions = seeds.find(
-            self.request.seed_policy,
-            image,
-            np.zeros(image.shape, bool),
-            self.network.view.margin,
-            **self.request.seed_policy_args,
-        )
-        return self._new_canvas(box, image, positions)
-
-    def _new_canvas(
-        self, box: volume.Box, image: np.ndarray, positions: np.ndarray
-    ) -> canvas_lib.Canvas:
-        return canvas_lib.Canvas(
-            image,
-            self.network.view,
-            self.request.options,
-            positions,
-            deltas=self.deltas,
-            corner_zyx=box.start,
-        )
+            states.restore(self.folder, prepared.canvas, self.results.digest)
+        return prepared.canvas
 
     def _save(self, canvas: canvas_lib.Canvas) -> None:
         box = volume.Box.from_size(canvas.corner_zyx, canvas.image.shape)
@@ -387,9 +373,21 @@ class Run:
                     "start_zyx": box.start,
                     "size_zyx": box.size,
                 },
+                self._extra(canvas),
+                canvas.kept.probabilities,
             ),
         )
         states.remove(self.folder, box.start)
+
+    def _extra(self, canvas: canvas_lib.Canvas) -> dict[str, np.ndarray]:
+        extra = {}
+        initial_ids = self._initial_ids.pop(canvas.corner_zyx)
+        if initial_ids is not None:
+            extra["initial_ids"] = initial_ids
+        if self.options.keep_history:
+            rows = np.array(canvas.kept.history, np.int32)
+            extra["history"] = rows.reshape(-1, 5)
+        return extra
 
     def _provenance(self) -> dict[str, Any]:
         return {

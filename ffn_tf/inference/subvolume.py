@@ -10,6 +10,16 @@
     counters      JSON: name -> count
     provenance    JSON, ours: what made the file. google/ffn does not look at it
 
+and, if they were asked for, ours as well:
+
+    initial_ids   [n + 1] uint64: the id, in the volume of --init_segmentation,
+                  of each object that was there from the beginning, 1 to n
+    history       [m, 5] int32: id, z, y, x, deleted of each field of view of
+                  an object, z, y, x from the corner (keepsakes.py)
+
+and beside it, as google/ffn lays it out, `seg-<x>_<y>_<z>.prob`: `qprob`
+[z, y, x] uint8, how sure the network was of each voxel of an object.
+
 google/ffn's readers read these files, and `load` reads google/ffn's, also those
 that lie flat in the folder. Ids count from 1 in each subvolume: segment 7 here
 and segment 7 next door have nothing to do with each other.
@@ -36,6 +46,7 @@ from ffn_tf.inference import archive, pickles
 Corner = tuple[int, int, int]
 OriginInfo = pickles.OriginInfo
 
+_EXTRA = ("initial_ids", "history")
 _NAME = re.compile(r"seg-(\d+)_(\d+)_(\d+)\.npz")
 
 
@@ -52,6 +63,8 @@ class Subvolume:
       request: serialized InferenceRequest (`request.from_serialized`).
       provenance: what made it; JSON values. `voxel_size_nm` (zyx), if there,
         is the size of the voxels.
+      extra: arrays by name: initial_ids, history.
+      probabilities: [z, y, x] uint8, 0 where no object is; a file beside.
     """
 
     box: volume.Box
@@ -61,6 +74,8 @@ class Subvolume:
     counters: Mapping[str, int] = dataclasses.field(default_factory=dict)
     request: bytes = b""
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    extra: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    probabilities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         labels = self.segmentation
@@ -139,6 +154,11 @@ def save(
         key: dataclasses.replace(origin, walltime_sec=0.0)
         for key, origin in subvolume.origins.items()
     }
+    if subvolume.probabilities is not None:  # First: the result is the mark.
+        archive.write(
+            path_for(directory, subvolume.box.start, "prob"),
+            {"qprob": subvolume.probabilities},
+        )
     archive.write(
         path,
         {
@@ -148,6 +168,7 @@ def save(
             "request": np.array(subvolume.request),
             "counters": np.array(_json(subvolume.counters)),
             "provenance": np.array(_json(subvolume.provenance)),
+            **subvolume.extra,
         },
     )
     return path
@@ -182,6 +203,7 @@ def load(path: str | os.PathLike[str]) -> Subvolume:
             counters=_json_object(file, "counters"),
             request=_request(file),
             provenance=provenance,
+            extra={name: file.array(name) for name in _EXTRA if name in file},
         )
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
-from ffn_tf.inference import calibration, intensity, runner, seeds, subvolume
+from ffn_tf.inference import (
+    calibration,
+    intensity,
+    run_options,
+    runner,
+    seeds,
+    subvolume,
+)
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
@@ -126,7 +133,7 @@ def test_segmentation(fib25, crop, tmp_path):
     )
     summary = runner.Run(
         request,
-        runner.RunOptions(
+        run_options.RunOptions(
             bounding_box="start { x:60 y:60 z:60 } size { x:80 y:80 z:80 }",
             engine="openvino",
             compute_dtype="float32",

@@ -217,16 +217,6 @@ def test_other_mistakes_say_where(wrong: str, place: str) -> None:
 @pytest.mark.parametrize(
     ("field", "name"),
     [
-        ("masks { image { channels { min_value: 3 } } }", "masks"),
-        (
-            'seed_masks { coordinate_expression { expression: "x > 1" } }',
-            "seed_masks",
-        ),
-        ('shift_mask { hdf5: "a:b" }', "shift_mask"),
-        ("shift_mask_fov { start { x: -1 } size { x: 3 } }", "shift_mask_fov"),
-        ("shift_mask_scale: 2", "shift_mask_scale"),
-        ("shift_mask_threshold: 2", "shift_mask_threshold"),
-        ('init_segmentation { hdf5: "a:b" }', "init_segmentation"),
         ('reference_histogram: "h"', "reference_histogram"),
         ("histogram_masks { invert: true }", "histogram_masks"),
         ("alignment_options { type: UNKNOWN_ALIGNMENT }", "alignment_options"),
@@ -236,6 +226,36 @@ def test_other_mistakes_say_where(wrong: str, place: str) -> None:
 def test_what_we_do_not_do_is_an_error(field: str, name: str) -> None:
     message = _parse_error(TEXT + field)
     assert f"does not act on {name}" in message
+
+
+MASKS = """
+masks { image { channels { channel: 0 min_value: 3 max_value: 5 } } }
+masks { volume { mask { hdf5: "m.h5:mask" } channels { values: 7 } } }
+seed_masks { coordinate_expression { expression: "x > 1" } invert: true }
+shift_mask { tensorstore: "{\\"driver\\": \\"zarr\\"}" }
+shift_mask_scale: 2
+shift_mask_threshold: 3
+shift_mask_fov { start { x: -1 y: -2 z: 0 } size { x: 3 y: 5 z: 1 } }
+init_segmentation { hdf5: "a.h5:b" }
+"""
+
+
+def test_masks_and_what_is_there_already() -> None:
+    found = request_lib.parse(TEXT + MASKS)
+    assert found.shift_mask == '{"driver": "zarr"}'
+    assert (found.shift_mask_scale, found.shift_mask_threshold) == (2, 3)
+    assert found.init_segmentation == "a.h5:b"
+    box = box_text.parse(found.shift_mask_fov)
+    assert box == volume.Box((0, -2, -1), (1, 3, 2))
+    masks = protos.parse_text("MaskConfigs", found.masks, "masks")
+    assert [m.WhichOneof("source") for m in masks.masks] == ["image", "volume"]
+    (seed_mask,) = protos.parse_text(
+        "MaskConfigs", found.seed_masks, "seed_masks"
+    ).masks
+    assert seed_mask.coordinate_expression.expression == "x > 1"
+    assert seed_mask.invert
+    again = request_lib.from_serialized(request_lib.serialized(found))
+    assert again == found
 
 
 def test_volume_kinds_that_we_do_not_read() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
-from ffn_tf.inference import archive, runner, states, subvolume
+from ffn_tf.inference import archive, run_options, runner, states, subvolume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 
@@ -93,15 +93,15 @@ def options(**changes):
 
 def prepared(files, **changes):
     """The run; `changes` go to where they belong."""
-    names = {field.name for field in dataclasses.fields(runner.RunOptions)}
-    run_options = {"engine": "openvino", "compute_dtype": "float32"} | {
+    names = {field.name for field in dataclasses.fields(run_options.RunOptions)}
+    asked = {"engine": "openvino", "compute_dtype": "float32"} | {
         name: value for name, value in changes.items() if name in names
     }
     request = {"options": options()} | files
     request |= {k: v for k, v in changes.items() if k not in names}
     return runner.Run(
         request_lib.InferenceRequest(**request),
-        runner.RunOptions(**run_options),
+        run_options.RunOptions(**asked),
     )
 
 
@@ -458,7 +458,7 @@ def _ticks():
             "gs://bucket/out: results are files of this machine",
         ),
         ({"segmentation_output_dir": f"{__file__}/out"}, "is not a folder"),
-        ({"seed_policy": "PolicyMax"}, "Unknown seed policy 'PolicyMax'"),
+        ({"seed_policy": "PolicyNone"}, "Unknown seed policy 'PolicyNone'"),
         (
             {"seed_policy_args": {"voxel_size": [1, 1, 1]}},
             r"PolicyPeaks takes \['voxel_size_zyx'\], found \['voxel_size'\]",

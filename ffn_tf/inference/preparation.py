@@ -1,0 +1,117 @@
+"""Preparation: from a box of a volume to a canvas that is ready to be flooded.
+
+    image        read, normalised; NaN and infinity are errors
+    restriction  where no field of view is centred, no object begins
+    initial      objects that are there already, renumbered from 1
+    stages       of seeds, each found when those before it are used up
+
+Voxels of missing data, and what is masked, cost nothing: a subvolume without a
+seed has a result like any other, without objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import functools
+
+import numpy as np
+
+from ffn_tf import model, volume
+from ffn_tf.inference import canvas as canvas_lib
+from ffn_tf.inference import intensity, keepsakes, restriction, seeds
+from ffn_tf.inference import request as request_lib
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A canvas, and what its file says besides.
+
+    Attributes:
+      initial_ids: [n + 1] uint64: the ids of the objects that were there, by
+        their numbers in the canvas; None if nobody asked for any.
+    """
+
+    canvas: canvas_lib.Canvas
+    initial_ids: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """All that the canvases of a run have in common.
+
+    Attributes:
+      request: what is asked for.
+      image: open.
+      view, deltas: of the network; of the movement.
+      restrictor: of the request.
+      initial: labels, open.
+      voxel_size_zyx: as seeds are to see it.
+      keep: what canvases keep.
+    """
+
+    request: request_lib.InferenceRequest
+    image: volume.Volume
+    view: model.FieldOfView
+    deltas: tuple[int, int, int]
+    restrictor: restriction.Restrictor
+    initial: volume.Volume | None
+    voxel_size_zyx: tuple[float, float, float]
+    keep: keepsakes.Keep
+
+    def of(self, box: volume.Box) -> Prepared:
+        """The canvas of a box, at its beginning.
+
+        Raises:
+          ValueError: NaN or infinity in the image.
+          OSError: something cannot be read.
+        """
+        raw = self.image.read(box)
+        image = self._normalised(raw, box)
+        found = self.restrictor.of(box, raw)
+        initial, ids = None, None
+        if self.initial is not None:
+            initial, old = volume.labels.contiguous(self.initial.read(box))
+            ids = old.astype(np.uint64)
+        stages = seeds.stages(
+            self.request.seed_policy,
+            self.request.seed_policy_args,
+            self.voxel_size_zyx,
+            box.start,
+        )
+        canvas = canvas_lib.Canvas(
+            image,
+            self.view,
+            self.request.options,
+            np.zeros((0, 3), np.int64),
+            deltas=self.deltas,
+            corner_zyx=box.start,
+            stages=[self._stage(s, image, found.unseeded) for s in stages],
+            blocked=found.blocked,
+            initial=initial,
+            keep=self.keep,
+        )
+        return Prepared(canvas, ids)
+
+    def _stage(
+        self, stage: seeds.Stage, image: np.ndarray, unseeded: np.ndarray
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        find = functools.partial(
+            stage.find, image, unseeded, margin=self.view.margin
+        )
+        return lambda segmentation: find(segmentation=segmentation)
+
+    def _normalised(self, raw: np.ndarray, box: volume.Box) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            image = intensity.normalised(
+                raw, self.request.image_mean, self.request.image_stddev
+            )
+        if not np.isfinite(image).all():
+            z, y, x = (np.argwhere(~np.isfinite(image))[0] + box.start).tolist()
+            raise ValueError(
+                f"The image {self.request.image} holds NaN or infinity in "
+                f"{box} (or values too large for float32), first at zyx "
+                f"{z, y, x}. Fill such voxels (with the mean, say) before "
+                f"segmenting."
+            )
+        return image

@@ -1,0 +1,54 @@
+"""What a run decides beside its request: where, with what, what is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ffn_tf import program
+from ffn_tf.inference import box_text
+from ffn_tf.inference import engine as engine_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Where and with what; `request.InferenceRequest` says how."""
+
+    bounding_box: str = program.option(
+        "",
+        help=f"Box to segment: {box_text.HELP}. Empty: the whole volume.",
+    )
+    subvolume_zyx: tuple[int, int, int] = program.option(
+        (512, 512, 512), help="Largest subvolume segmented in one piece."
+    )
+    overlap_zyx: tuple[int, int, int] = program.option(
+        (64, 64, 64), help="Voxels that neighbouring subvolumes share."
+    )
+    engine: str = program.option(
+        "auto",
+        help="What runs the network.",
+        choices=("auto", "openvino", "tensorflow"),
+    )
+    compute_dtype: str = program.option(
+        "auto",
+        help="Arithmetic: auto is bfloat16 where the processor has it; float32 "
+        "gives google/ffn's voxels.",
+        choices=("auto", *engine_lib.COMPUTE_DTYPES),
+    )
+    skip_blank: bool = program.option(
+        True, help="Do not look where the image has no data."
+    )
+    isotropic_seeds: bool = program.option(
+        False,
+        help="Measure distances between seeds and edges in voxels, as "
+        "google/ffn does, also where voxels are not cubes.",
+    )
+    keep_probability_maps: bool = program.option(
+        False,
+        help="Write how sure the network was of each voxel: .prob files beside "
+        "the subvolumes.",
+    )
+    keep_history: bool = program.option(
+        False,
+        help="Keep in the subvolumes where fields of view were, and how many "
+        "voxels each took out.",
+    )
