@@ -79,7 +79,7 @@ class Rule:
         holds them are excluded.
 
     Raises:
-      ValueError: thresholds that are not ascending, or too many.
+      ValueError: thresholds that are no shares, not ascending, or too many.
     """
 
     thresholds: tuple[float, ...]
@@ -94,6 +94,10 @@ class Rule:
         if not 1 <= len(t) < EXCLUDED - 1 or sorted(set(t)) != list(t):
             raise ValueError(
                 f"Thresholds must ascend, and be 1 to 253: found {t}."
+            )
+        if not all(0 <= share <= 1 for share in t):
+            raise ValueError(
+                f"Thresholds are shares of a box, 0 to 1: found {t}."
             )
         if min(self.radius_zyx) < 0:
             raise ValueError(
@@ -227,16 +231,16 @@ def kept_ids(
     Raises:
       ValueError: nothing remains; an id of the whitelist is not there.
     """
-    wanted = np.array(sorted(set(whitelist)), ids.dtype)
-    unknown = np.setdiff1d(wanted, ids)
-    if unknown.size:
+    wanted = set(whitelist)  # Not an array: they may be of no label's type.
+    unknown = sorted(wanted.difference(ids.tolist()))
+    if unknown:
         raise ValueError(
-            f"--id_whitelist: no voxel has the ids {unknown[:10].tolist()}; "
+            f"--id_whitelist: no voxel has the ids {unknown[:10]}; "
             f"the labels have {ids.size} ids, {ids[:5].tolist()} and so on."
         )
     kept = ids[counts >= min_size]
-    if wanted.size:
-        kept = np.intersect1d(kept, wanted)
+    if wanted:
+        kept = np.intersect1d(kept, np.array(sorted(wanted), ids.dtype))
     if not kept.size:
         raise ValueError(
             f"No label has {min_size} voxels or more (the largest has "

@@ -291,6 +291,11 @@ def normalisations(
                 measured[0] if mean is None else mean,
                 measured[1] if stddev is None else stddev,
             )
+        if not np.isfinite(found[name].mean):
+            raise ValueError(
+                f"The mean of {name!r} must be finite: found "
+                f"{found[name].mean}."
+            )
         if not 0 < found[name].stddev < float("inf"):
             raise ValueError(
                 f"The standard deviation of {name!r} must be positive: found "

@@ -76,10 +76,27 @@ class OptimizerOptions:
                 "--decay_steps is for the constant schedule; found "
                 f"--learning_rate_schedule={self.learning_rate_schedule}."
             )
-        if not (self.learning_rate > 0 and self.gradient_clip > 0):
+        if not all(value is None or value > 0 for value in both):
             raise ValueError(
-                "--learning_rate and --gradient_clip must be positive."
+                "--decay_steps and --learning_rate_decay_factor must be "
+                f"positive: found {both[1]} and {both[0]}."
             )
+        if not (0 < self.learning_rate < math.inf and self.gradient_clip > 0):
+            raise ValueError(
+                "--learning_rate and --gradient_clip must be positive: found "
+                f"{self.learning_rate:g} and {self.gradient_clip:g}."
+            )
+        for name in ("warmup_steps", "weight_decay", "epsilon"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(
+                    f"--{name}: expected at least 0, found "
+                    f"{getattr(self, name)}."
+                )
+        for name in ("momentum", "rmsprop_decay", "adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"--{name}: expected 0 to 1, found {getattr(self, name)}."
+                )
         if not 0 <= self.ema_decay < 1:
             raise ValueError(
                 f"--ema_decay: expected 0 <= decay < 1, found {self.ema_decay}."

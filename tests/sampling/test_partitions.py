@@ -128,14 +128,28 @@ def test_kept_ids() -> None:
         partitions.kept_ids(ids, counts, 11)
     with pytest.raises(ValueError, match=r"no voxel has the ids \[4\]"):
         partitions.kept_ids(ids, counts, 1, [4, 5])
+    with pytest.raises(ValueError, match=r"has the ids \[-1, 18446744073709"):
+        partitions.kept_ids(ids, counts, 1, [-1, 5, 2**64])
 
 
 @pytest.mark.parametrize(
-    "thresholds", [(), (0.5, 0.2), (0.2, 0.2), tuple(range(300))]
+    "thresholds",
+    [
+        (),
+        (0.5, 0.2),
+        (0.2, 0.2),
+        tuple(range(300)),
+    ],
 )
 def test_thresholds_that_do_not_ascend(thresholds: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="must ascend"):
         partitions.Rule(thresholds, (1, 1, 1))
+
+
+@pytest.mark.parametrize("share", [-0.1, 60.0, float("nan")])
+def test_thresholds_that_are_no_shares(share: float) -> None:
+    with pytest.raises(ValueError, match="0 to 1: found"):
+        partitions.Rule((share,), (1, 1, 1))
 
 
 def test_volume_smaller_than_the_box(labels: volume.Volume) -> None:

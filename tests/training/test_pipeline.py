@@ -175,6 +175,7 @@ def test_normalisations(folder: pathlib.Path) -> None:
             ({"b": "1"}, "expected NAME:OFFSET:SCALE"),
             ({"c": "1:2"}, "name a volume 'c'"),
             ({"b": "1:0"}, "must be positive"),
+            ({"b": "nan:1"}, "must be finite"),
         ):
             with pytest.raises(ValueError, match=says):
                 pipeline.normalisations(opened, 5.0, 1.0, texts)

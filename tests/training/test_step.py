@@ -204,7 +204,21 @@ def test_bfloat16_is_close() -> None:
     [
         ({"decay_steps": 5}, "go together"),
         ({"learning_rate": 0.0}, "must be positive"),
+        ({"learning_rate": float("inf")}, "must be positive"),
         ({"ema_decay": 1.0}, "0 <= decay < 1"),
+        ({"warmup_steps": -5}, "--warmup_steps: expected at least 0"),
+        ({"weight_decay": -1.0}, "--weight_decay: expected at least 0"),
+        ({"epsilon": -1e-8}, "--epsilon: expected at least 0"),
+        ({"adam_beta1": 1.5}, "--adam_beta1: expected 0 to 1, found 1.5"),
+        ({"momentum": float("nan")}, "--momentum: expected 0 to 1, found nan"),
+        (
+            {"decay_steps": 0, "learning_rate_decay_factor": 0.5},
+            "--decay_steps and --learning_rate_decay_factor must be positive",
+        ),
+        (
+            {"decay_steps": 5, "learning_rate_decay_factor": -0.5},
+            "--decay_steps and --learning_rate_decay_factor must be positive",
+        ),
         (
             {
                 "decay_steps": 5,
