@@ -28,12 +28,23 @@ import itertools
 import json
 import os
 import pathlib
+import warnings
 import zipfile
+import zlib
 
 import numpy as np
 
 from ffn_tf.skeleton.graph import Skeleton
 
+# What numpy makes of a damaged .npz, depending on where it is.
+_DAMAGED = (
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _IN_ONE_FILE = {"ids", "vertices_nm_xyz", "edges", "vertex_count", "edge_count"}
 _PHANTOM = {"vertices_nm", "neurite", "edges"}
 _ZYX_OF_XYZ = [2, 1, 0]
@@ -89,11 +100,12 @@ def _read(path: pathlib.Path) -> Iterator[Skeleton]:
 
 def _read_npz(path: pathlib.Path) -> Iterator[Skeleton]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # numpy leaves a file open that is damaged.
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             names = set(file.files)
             wanted = _IN_ONE_FILE if names >= _IN_ONE_FILE else _PHANTOM
             arrays = {name: file[name] for name in wanted & names}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise ValueError(f"{path}: not an .npz of arrays: {error}") from error
     if not wanted <= names:
         raise ValueError(
@@ -104,7 +116,7 @@ def _read_npz(path: pathlib.Path) -> Iterator[Skeleton]:
         if wanted is _IN_ONE_FILE:
             return iter(_split_by_counts(arrays))
         return iter(_split_by_neurite(arrays))
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 
@@ -158,7 +170,10 @@ def _split_by_neurite(arrays: Mapping[str, np.ndarray]) -> list[Skeleton]:
 
 def _read_swc(path: pathlib.Path) -> Skeleton:
     try:
-        rows = np.loadtxt(path, comments="#", ndmin=2).reshape(-1, 7)
+        with warnings.catch_warnings(action="ignore"):  # That it is empty.
+            rows = np.loadtxt(path, comments="#", ndmin=2)
+        if rows.shape[1] != 7 or not np.isfinite(rows).all():
+            raise ValueError(f"found {rows.shape} numbers, or some not finite")
     except ValueError as error:
         raise ValueError(
             f"{path}: expected lines of 7 numbers (number, type, x, y, z, "

@@ -86,6 +86,26 @@ def test_damage_in_one_file(tmp_path, changes, message):
         skeleton.read(tmp_path / "all.npz")
 
 
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_any_bit_of_one_file(tmp_path, save):
+    path = tmp_path / "all.npz"
+    save(path, **in_one_file())
+    good = skeleton.read(path)
+    data = path.read_bytes()
+    for place in range(0, len(data), 13):
+        flipped = data[place] ^ (1 << place % 7)
+        path.write_bytes(data[:place] + bytes([flipped]) + data[place + 1 :])
+        try:
+            found = skeleton.read(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+        else:
+            assert [one.id for one in found] == [one.id for one in good]
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"all\.npz: not an \.npz"):
+        skeleton.read(path)
+
+
 def test_other_npz(tmp_path):
     np.savez(tmp_path / "a.npz", segmentation=np.ones(3))
     with pytest.raises(ValueError, match=r"found \['segmentation'\]"):
@@ -183,6 +203,13 @@ def test_one_swc_with_numbers_in_any_order(tmp_path):
         ("5.swc", "1 1 0 0 0 1 -1\n2 1 0 0 0 1 3\n", "vertex 2 has the parent"),
         ("5.swc", "1 1 0 0 0 -1\n", "expected lines of 7 numbers"),
         ("5.swc", "1 1 0 0 zero 1 -1\n", "expected lines of 7 numbers"),
+        (
+            "5.swc",
+            "".join(f"{i} 1 0 0 0 1 {i - 1} 9\n" for i in range(7)),
+            "expected lines of 7 numbers",
+        ),
+        ("5.swc", "", "expected lines of 7 numbers"),
+        ("5.swc", "1 1 0 0 0 1 nan\n", "expected lines of 7 numbers"),
         ("axon.swc", "1 1 0 0 0 1 -1\n", "expected a name like 17.swc"),
     ],
 )
