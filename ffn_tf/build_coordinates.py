@@ -78,7 +78,11 @@ def run(options: Options) -> Summary:
       ValueError: the options and the volumes do not go together.
       OSError: reading or writing failed.
     """
-    paths = tuple(map(pathlib.Path, records.shards(options.coordinate_output)))
+    files.local(options.coordinate_output, "coordinate_output")
+    if options.seed < 0:
+        raise ValueError(f"--seed: expected at least 0, found {options.seed}.")
+    names = records.shards(options.coordinate_output)
+    paths = tuple(map(pathlib.Path, names))
     named = program.named(
         options.partition_volumes, "partition_volumes", "ADDRESS"
     )
@@ -100,9 +104,10 @@ def run(options: Options) -> Summary:
             "examples_of_each_class": plan.most,
             "examples": plan.num_examples,
         }
-        described = pathlib.Path(
-            options.coordinate_output.partition("@")[0] + ".json"
-        )
+        base = options.coordinate_output
+        if len(names) > 1 or names[0] != base:
+            base = base.rpartition("@")[0]
+        described = pathlib.Path(base + ".json")
         if _is_done(paths, described, record):
             return Summary(paths, plan, True)
         record["code"] = program.describe_code()

@@ -46,7 +46,7 @@ import pathlib
 from ffn_tf import evaluation, program, skeleton, volume
 from ffn_tf.evaluation import matching, picture, report, slices
 from ffn_tf.validation import ranking
-from ffn_tf.volume import source
+from ffn_tf.volume import files, source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Options:
     )
 
     def __post_init__(self) -> None:
+        files.local(self.output_dir, "output_dir")
         if not self.checkpoints and not (self.segmentation and self.truth):
             raise ValueError(
                 "Expected --segmentation and --truth, to score a segmentation, "

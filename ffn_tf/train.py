@@ -105,7 +105,7 @@ def run(
     """
     optimizer = optimizer or step.OptimizerOptions()
     augment = augment or augmentation.AugmentOptions()
-    root = pathlib.Path(options.train_dir)
+    root = files.local(options.train_dir, "train_dir")
     network = new_network(options)
     policy = new_policy(options, network)
     with contextlib.ExitStack() as stack:
@@ -155,6 +155,7 @@ def run(
             options.max_steps,
             checkpoint_s=options.checkpoint_interval,
             summary_s=options.summary_rate_secs,
+            checkpoint_steps=options.keep_every_steps,
             warm_radius=options.warm_seed_radius,
             warm_steps=options.warm_seed_steps,
             tell_s=tell_s,

@@ -97,6 +97,18 @@ def test_again_is_nothing(partitions: str) -> None:
         program.run(options)
 
 
+def test_a_folder_with_an_at(partitions: str, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "me@3"
+    for name, count in (("c", 1), ("d@2", 2)):
+        output = f"{folder}/{name}"
+        found = program.run(_options(partitions, coordinate_output=output))
+        assert len(found.paths) == count
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"c", "c.json", "d.json"} | {
+        f"d-0000{i}-of-00002" for i in range(2)
+    }
+
+
 def test_a_killed_run_begins_anew(partitions: str) -> None:
     options = dataclasses.replace(
         _options(partitions),
@@ -118,7 +130,9 @@ def test_a_killed_run_begins_anew(partitions: str) -> None:
         ({"margin": (6, 3, 4)}, "leaves nothing"),
         ({"coordinate_output": "c@x"}, "after @ comes the number"),
         ({"coordinate_output": "c@0"}, "after @ comes the number"),
+        ({"coordinate_output": "gs://bucket/c"}, "a path of this machine"),
         ({"max_per_class": 0}, "at least 1"),
+        ({"seed": -1}, "--seed: expected at least 0, found -1"),
     ],
 )
 def test_options_that_do_not_fit(

@@ -187,6 +187,17 @@ def test_keeps_the_newest(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert names == [f"step-{n:08d}" for n in (5, 10, 11, 12)]
 
 
+def test_keeps_multiples_however_rare_checkpoints_are(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    options = _options(
+        data, tmp_path, keep_checkpoints=1, keep_every_steps=5, max_steps=12
+    )
+    program.run(options, FAST)  # Its checkpoint_interval is 1000 s.
+    names = sorted(p.name for p in (tmp_path / "run/checkpoints").iterdir())
+    assert names == [f"step-{n:08d}" for n in (5, 10, 12)]
+
+
 def test_begins_with_another_network(
     data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -219,6 +230,15 @@ def test_losses_that_are_not_finite(
         program.run(_options(data, tmp_path), wild)
     # Nothing has begun, so the folder is nobody's.
     assert program.run(_options(data, tmp_path), FAST).steps == 12
+
+
+@pytest.mark.parametrize("place", ["", "gs://bucket/run"])
+def test_folders_that_are_none(
+    data: pathlib.Path, tmp_path: pathlib.Path, place: str
+) -> None:
+    options = dataclasses.replace(_options(data, tmp_path), train_dir=place)
+    with pytest.raises(ValueError, match="--train_dir: .* path of this mach"):
+        program.run(options)
 
 
 def test_two_trainers(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -259,13 +279,14 @@ def test_a_checkpoint_of_another_network(
         program.run(dataclasses.replace(options, max_steps=3), FAST)
 
 
+@pytest.mark.parametrize("rest", [-100, 0])
 def test_a_damaged_checkpoint(
-    data: pathlib.Path, tmp_path: pathlib.Path
+    data: pathlib.Path, tmp_path: pathlib.Path, rest: int
 ) -> None:
     options = _options(data, tmp_path, max_steps=1)
     checkpoint = program.run(options, FAST).checkpoint
     state = checkpoint / "state.npz"
-    state.write_bytes(state.read_bytes()[:-100])
+    state.write_bytes(state.read_bytes()[:rest])
     with pytest.raises(ValueError, match=r"state\.npz: damaged .* Delete"):
         program.run(dataclasses.replace(options, max_steps=2), FAST)
 
@@ -287,11 +308,26 @@ def test_a_full_disk(
     assert program.run(dataclasses.replace(options, max_steps=3), FAST)
 
 
+def test_a_disk_too_full_for_summaries(
+    data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left")
+
+    options = _options(data, tmp_path, summary_rate_secs=1000)
+    monkeypatch.setattr(tf.summary, "scalar", full)
+    with pytest.raises(OSError, match=r"run: .*No space left.*disk full"):
+        program.run(options, FAST)
+    # Steps are saved before they are told of.
+    assert (tmp_path / "run/checkpoints/step-00000012").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"batch_size": 0}, "--batch_size: expected at least 1"),
         ({"keep_checkpoints": -1}, "--keep_checkpoints: expected at least 0"),
+        ({"seed": -1}, "--seed: expected at least 0"),
         ({"warm_seed_radius": 3.0}, "warm_seed_steps go together"),
         ({"threshold": 0.96}, "threshold: expected at most 0.95"),
         ({"model_args": '{"fov_size": [7, 7]}'}, "fov_size: expected three"),

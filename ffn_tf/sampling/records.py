@@ -41,7 +41,7 @@ def shards(path: str) -> list[str]:
       ValueError: N is not a number above 0.
     """
     base, at, number = path.rpartition("@")
-    if not at:
+    if not at or "/" in number:  # A folder may have an @ in its name, too.
         return [path]
     if not number.isdigit() or not 0 < int(number) < 100_000:
         raise ValueError(

@@ -32,6 +32,15 @@ from ffn_tf.training.moves import Policy, Walk
 from ffn_tf.training.step import TrainStep
 
 _NAME = re.compile(r"step-(\d{8,})")
+# What numpy makes of a damaged file, depending on where it is.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
 
 
 class Checkpoints:
@@ -144,7 +153,7 @@ class Checkpoints:
             ):
                 arrays = dict(file)
             progress = json.loads(str(arrays.pop("progress")))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _DAMAGED as error:
             raise ValueError(
                 f"{path}/state.npz: damaged ({error}). Delete the folder to go "
                 f"on from the checkpoint before it."

@@ -42,6 +42,7 @@ class Schedule:
     Attributes:
       max_steps: of the optimizer.
       checkpoint_s, summary_s: seconds between checkpoints and summaries.
+      checkpoint_steps: there is one every so many steps, too; 0: none.
       warm_radius: voxels of truth that every other canvas starts with at most,
         at first; falls to 0 over `warm_steps`.
       tell_s: seconds between lines for people.
@@ -50,6 +51,7 @@ class Schedule:
     max_steps: int
     checkpoint_s: float
     summary_s: float
+    checkpoint_steps: int = 0
     warm_radius: float = 0.0
     warm_steps: int = 0
     tell_s: float = 10.0
@@ -165,13 +167,15 @@ class Training:
                     tell(told.progress(self.steps, {}))
                 if clock.is_due("summary"):
                     self._summarise(summed, tracker)
-                if clock.is_due("checkpoint"):
+                every = schedule.checkpoint_steps
+                is_multiple = every > 0 and self.steps % every == 0
+                if clock.is_due("checkpoint") or is_multiple:
                     self._save(examples, checked)
                     clock.begin("checkpoint")  # `checked` may take long.
             if self._is_ahead():
-                self._summarise(summed, tracker)
                 # Who stops it will not wait for a validation.
                 self._save(examples, None if signals.is_due else checked)
+            self._summarise(summed, tracker)
 
     def _open(
         self, examples: Examples, tracker: Tracker, schedule: Schedule

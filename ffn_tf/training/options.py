@@ -115,7 +115,7 @@ class TrainOptions:
         5, help="How many of the newest are kept; 0: all."
     )
     keep_every_steps: int = program.option(
-        0, help="Keep those of every so many steps for good; 0: none."
+        0, help="Make one every so many steps, too, kept for good; 0: none."
     )
     summary_rate_secs: float = program.option(
         120.0, help="Seconds between summaries for TensorBoard."
@@ -128,7 +128,12 @@ class TrainOptions:
                     f"--{name}: expected at least 1, found "
                     f"{getattr(self, name)}."
                 )
-        for name in ("keep_checkpoints", "keep_every_steps", "shuffle_buffer"):
+        for name in (
+            "keep_checkpoints",
+            "keep_every_steps",
+            "seed",
+            "shuffle_buffer",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(
                     f"--{name}: expected at least 0, found "

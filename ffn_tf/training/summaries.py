@@ -21,6 +21,7 @@ class Summaries:
     """One event file. A context manager, which closes it."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = os.fspath(folder)
         self._writer = tf.summary.create_file_writer(os.fspath(folder))
 
     def add(
@@ -35,7 +36,29 @@ class Summaries:
           step: how many there have been.
           scalars: by name.
           pictures: [3, height, width] uint8 each.
+
+        Raises:
+          OSError: they cannot be written.
         """
+        try:
+            self._add(step, scalars, pictures)
+        except tf.errors.OpError as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: tf.errors.OpError) -> OSError:
+        said = error.message.splitlines()[0].rpartition("}} ")[2]
+        return OSError(
+            f"{self._folder}: what TensorBoard shows cannot be written "
+            f"({said}); is the disk full? With room for it, the same command "
+            f"goes on from the last checkpoint."
+        )
+
+    def _add(
+        self,
+        step: int,
+        scalars: Mapping[str, float],
+        pictures: Sequence[np.ndarray],
+    ) -> None:
         with self._writer.as_default():
             for name, value in scalars.items():
                 tf.summary.scalar(name, value, step=step)

@@ -12,6 +12,23 @@ import tempfile
 from ffn_tf import program
 
 
+def local(path: str, flag: str) -> pathlib.Path:
+    """The path, which need not be there yet.
+
+    Args:
+      flag: its name, for the message.
+
+    Raises:
+      ValueError: no path, or a URL.
+    """
+    if not path or "://" in path:
+        raise ValueError(
+            f"--{flag}: expected a path of this machine, found {path!r}. What "
+            f"is to be elsewhere can be copied afterwards."
+        )
+    return pathlib.Path(path)
+
+
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """A temporary path beside `path` that becomes `path` on success.
