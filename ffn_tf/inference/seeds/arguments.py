@@ -28,19 +28,23 @@ def _is_number(value: Any) -> bool:
     return is_real and math.isfinite(value)
 
 
-def _are(values: Any, is_right: Callable[[Any], bool], size: int = 0) -> bool:
-    """True for a list, not empty, of `size` right values, or of any number."""
+def _are(values: Any, is_right: Callable[[Any], bool]) -> bool:
+    """True for a list of right values, at least one."""
     return (
         isinstance(values, (list, tuple))
-        and len(values) in (size or len(values) or 1,)
+        and len(values) > 0
         and all(map(is_right, values))
     )
 
 
-def _is_named(value: Any) -> bool:
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+def _is_part(value: Any) -> bool:
     """True for ["PolicyGrid3d", {"step": 8}]."""
     return (
-        _are(value, bool)
+        isinstance(value, (list, tuple))
         and len(value) == 2
         and isinstance(value[0], str)
         and isinstance(value[1], Mapping)
@@ -54,7 +58,7 @@ _NUMBER: _Check = ("a finite number", _is_number)
 
 # All arguments of all policies: what is expected, and whether it is that.
 _CHECKS: dict[str, _Check] = {
-    "corner": ("3 integers, zyx", lambda v: _are(v, _is_count, 3)),
+    "corner": ("3 integers, zyx", lambda v: _are(v, _is_count) and len(v) == 3),
     "disk_radius": _COUNT,
     "invert": ("true or false", lambda v: isinstance(v, bool)),
     "min_distance": _COUNT,
@@ -64,13 +68,13 @@ _CHECKS: dict[str, _Check] = {
     "offsets": ("integers, not negative", lambda v: _are(v, _is_count)),
     "policies": (
         "one or more [name, arguments]",
-        lambda v: _are(v, _is_named),
+        lambda v: _are(v, _is_part),
     ),
     "policy_to_reverse": ("a policy's name", lambda v: isinstance(v, str)),
     "segmentation_dir": ("a folder", lambda v: isinstance(v, str) and v != ""),
     "sort_cmp": (
         "'ascending' or 'descending'",
-        lambda v: v in ("ascending", "descending"),
+        lambda v: isinstance(v, str) and v.strip().lower()[:2] in ("as", "de"),
     ),
     "step": ("an integer > 0", lambda v: _is_count(v) and v > 0),
     "threshold": _NUMBER,
@@ -78,7 +82,7 @@ _CHECKS: dict[str, _Check] = {
     "threshold_rel": _NUMBER,
     "voxel_size_zyx": (
         "3 positive numbers",
-        lambda v: _are(v, lambda n: _is_number(n) and n > 0, 3),
+        lambda v: _are(v, _is_positive) and len(v) == 3,
     ),
 }
 

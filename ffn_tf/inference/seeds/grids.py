@@ -37,6 +37,7 @@ def _grids(
 ) -> np.ndarray:
     found = []
     for offset in offsets:
-        grid = np.mgrid[tuple(map(slice, offset, shape, steps))]
-        found.append(np.moveaxis(grid, 0, -1).reshape(-1, 3))
+        axes = map(np.arange, offset, shape, steps)
+        grid = np.meshgrid(*axes, indexing="ij")
+        found.append(np.stack(grid, axis=-1).reshape(-1, 3))
     return np.concatenate(found)
