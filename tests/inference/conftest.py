@@ -60,7 +60,8 @@ def make_canvas():
     """make_canvas(labels, seeds, ...): a canvas whose image is `labels`."""
 
     def make(labels, seeds, size=(5, 5, 5), deltas=(1, 1, 1), **options):
-        corner = options.pop("corner_zyx", (0, 0, 0))
+        own = ("corner_zyx", "stages", "blocked", "initial", "keep")
+        others = {name: options.pop(name) for name in own if name in options}
         return canvas_lib.Canvas(
             labels.astype(np.float32),
             fov.FieldOfView(size, deltas),
@@ -72,7 +73,7 @@ def make_canvas():
                 }
             ),
             np.array(seeds, np.int64).reshape(-1, 3),
-            corner_zyx=corner,
+            **others,
         )
 
     return make
