@@ -23,10 +23,10 @@ google/ffn it sees an empty segmentation.)
                    PolicyImagePeaks2DDisk, PolicyDenseSeeds
       grids        PolicyGrid3d, PolicyGrid2d
       origins      PolicyInvertOrigins (or PolicyInverseOrigins)
-  (3) stages       ReverseCoords, SequentialPolicies; names to functions
+  (3) stage        ReverseCoords, SequentialPolicies; names to functions
 """
 
-from ffn_tf.inference.seeds.stages import (
+from ffn_tf.inference.seeds.stage import (
     Stage,
     check_arguments,
     find,

@@ -39,6 +39,8 @@ def peaks(
       voxel_size_zyx: in any unit.
     """
     distance = _distance_to_edges(image, excluded, voxel_size_zyx)
+    if not distance.any():  # All is edge, where the noise has maxima.
+        return np.zeros((0, 3), np.int64)
     distance[excluded | (segmentation > 0) | ~np.isfinite(distance)] = -1
     return maxima.local_maxima(distance, min_distance=3, threshold_abs=0)
 
