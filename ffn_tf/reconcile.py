@@ -123,9 +123,9 @@ def run(options: Options, rule: matching.Rule | None = None) -> Summary:
         options.work_dir or f"{options.segmentation_dir}/reconcile"
     )
     known = _known(overlaps.Folder(folder, pieces, options.split_cc), loader)
-    found = global_ids.assigned(known, rule)
+    found = global_ids.assigned(known, rule, split_cc=options.split_cc)
     told = summary.report(pieces, found)
-    files.write_text(folder / "segments.csv", summary.as_csv(found))
+    summary.write_csv(found, folder / "segments.csv")
     files.write_text(folder / "report.json", json.dumps(told, indent=1))
     source.of_numbers = found.of_numbers
     with program.Progress("Writing", "voxels") as progress:

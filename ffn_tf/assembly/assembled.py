@@ -44,10 +44,8 @@ class Assembled:
 
     def read(self, box: Box) -> np.ndarray:
         found = np.zeros(box.size, np.uint64)
-        for index, piece in enumerate(self._pieces.all):
-            part = box.clipped(piece.core)
-            if part.is_empty:
-                continue
+        for index in self._pieces.with_core_in(box):
+            part = box.clipped(self._pieces.all[index].core)
             numbers = self._loader.core(index).part(part)
             where = part.relative_to(box.start).slices
             np.take(self.of_numbers[index], numbers, out=found[where])
@@ -58,11 +56,10 @@ class Assembled:
 
     def order(self, box: Box) -> int:
         """By which boxes are sorted, so that a piece's follow each other."""
-        for index, piece in enumerate(self._pieces.all):
-            first = Box.from_size(box.start, (1, 1, 1))
-            if not first.clipped(piece.core).is_empty:
-                return index
-        return len(self._pieces.all)
+        first = Box.from_size(box.start, (1, 1, 1))
+        return next(
+            iter(self._pieces.with_core_in(first)), len(self._pieces.all)
+        )
 
     def write(self, box: Box, array: np.ndarray) -> None:
         raise ValueError("Assembled pieces are only read.")

@@ -13,6 +13,7 @@ import collections
 from collections.abc import Callable
 import dataclasses
 import threading
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -49,7 +50,8 @@ def core(piece: Piece, labels: np.ndarray, *, split_cc: bool) -> Core:
     if split_cc:
         parts = volume.labels.components(voxels)
         of_part = np.zeros(int(parts.max(initial=0)) + 1, np.uint64)
-        of_part[parts] = ids[voxels]
+        for section, numbers in zip(parts, voxels):  # Less memory.
+            of_part[section] = ids[numbers]
         voxels, ids = parts, of_part
     return Core(piece.core, voxels, ids)
 
@@ -70,9 +72,8 @@ class Loader:
     ) -> None:
         self._pieces = pieces
         self._split_cc = split_cc
-        self._labels = _Kept(max_bytes // 2)
-        self._seeds: dict[int, dict[int, Triple]] = {}
-        self._cores = _Kept(max_bytes // 2)
+        self._labels: _Kept[_Labels] = _Kept(max_bytes // 2)
+        self._cores: _Kept[Core] = _Kept(max_bytes // 2)
 
     def labels(self, index: int) -> np.ndarray:
         """All voxels of a piece: [z, y, x], its own ids.
@@ -80,12 +81,11 @@ class Loader:
         Raises:
           ValueError: the file is damaged, or has changed.
         """
-        return self._labels.get(index, lambda: self._load(index)).voxels
+        return self._loaded(index).voxels
 
     def seeds(self, index: int) -> dict[int, Triple]:
         """{id: first voxel, zyx, of the volume}, of a piece's objects."""
-        self.labels(index)
-        return self._seeds[index]
+        return self._loaded(index).seeds
 
     def core(self, index: int) -> Core:
         """The core of a piece; errors as `labels`."""
@@ -98,7 +98,10 @@ class Loader:
             ),
         )
 
-    def _load(self, index: int) -> Core:
+    def _loaded(self, index: int) -> _Labels:
+        return self._labels.get(index, lambda: self._load(index))
+
+    def _load(self, index: int) -> _Labels:
         piece = self._pieces.all[index]
         loaded = subvolume.load(piece.path)
         if loaded.box != piece.box:
@@ -107,25 +110,36 @@ class Loader:
                 f"{loaded.box}. Run the same again."
             )
         start = np.array(piece.box.start)
-        self._seeds[index] = {
+        seeds = {
             label: triple((start + origin.start_zyx).tolist())
             for label, origin in loaded.origins.items()
         }
-        return Core(piece.box, loaded.segmentation, np.zeros(0, np.uint64))
+        return _Labels(loaded.segmentation, seeds)
 
 
-class _Kept:
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Labels:
+    """What is needed of a file."""
+
+    voxels: np.ndarray
+    seeds: dict[int, Triple]
+
+
+_T = TypeVar("_T", _Labels, Core)
+
+
+class _Kept(Generic[_T]):
     """What was used last, up to some bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._found: collections.OrderedDict[int, Core] = (
+        self._found: collections.OrderedDict[int, _T] = (
             collections.OrderedDict()
         )
         self._locks: dict[int, threading.Lock] = {}
         self._lock = threading.Lock()
 
-    def get(self, index: int, make: Callable[[], Core]) -> Core:
+    def get(self, index: int, make: Callable[[], _T]) -> _T:
         with self._lock:
             lock = self._locks.setdefault(index, threading.Lock())
         with lock:  # Two threads that want the same: one makes it.
@@ -140,7 +154,7 @@ class _Kept:
             return made
 
     def _forget(self) -> None:
-        total = sum(core.voxels.nbytes for core in self._found.values())
+        total = sum(one.voxels.nbytes for one in self._found.values())
         while total > self._max_bytes and len(self._found) > 1:
             _, oldest = self._found.popitem(last=False)
             total -= oldest.voxels.nbytes

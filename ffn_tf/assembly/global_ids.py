@@ -57,36 +57,44 @@ class GlobalIds:
         return len(self.voxels) - 1
 
 
-def assigned(known: Iterable[Known], rule: Rule) -> GlobalIds:
+def assigned(
+    known: Iterable[Known], rule: Rule, *, split_cc: bool = False
+) -> GlobalIds:
     """The global ids of all numbers of all cores.
 
     Args:
-      known: of each piece, in their order.
+      known: of each piece, in their order; taken one by one, and kept without
+        the tables.
       rule: when ids of two pieces are one object.
+      split_cc: whether numbers of one object that do not hang together become
+        objects of their own.
     """
-    pieces = list(known)
+    pieces: list[Known] = []
+    found: dict[tuple[int, int], Matched] = {}
+    for piece in known:  # enumerate would hold it, too.
+        found |= {
+            (len(pieces), other): matched(table, rule)
+            for other, table in piece.shared.items()
+        }
+        pieces.append(dataclasses.replace(piece, shared={}))
+        del piece  # While the next one is read.
     nodes = _Nodes([piece.ids for piece in pieces])
     forest = Forest(nodes.total)
-    found: list[Matched] = []
-    for index, piece in enumerate(pieces):
-        for other, table in piece.shared.items():
-            one = matched(table, rule)
-            first = nodes.of(index, one.pairs[:, 0])
-            second = nodes.of(other, one.pairs[:, 1])
-            forest.join(np.stack([first, second], axis=1))
-            found.append(one)
-    roots = forest.roots()
+    for (index, other), one in found.items():
+        first = nodes.of(index, one.pairs[:, 0])
+        second = nodes.of(other, one.pairs[:, 1])
+        forest.join(np.stack([first, second], axis=1))
     numbers = _Numbers(pieces, nodes)
-    sets = roots[numbers.nodes]
-    if any(piece.touching for piece in pieces):
+    sets = forest.roots()[numbers.nodes]
+    if split_cc:
         sets = numbers.hanging_together(pieces, sets)
     return _counted(
         numbers,
         sets,
         pieces,
-        met=sum(one.num_met for one in found),
-        best=sum(one.num_best for one in found),
-        joined=sum(len(one.pairs) for one in found),
+        met=sum(one.num_met for one in found.values()),
+        best=sum(one.num_best for one in found.values()),
+        joined=sum(len(one.pairs) for one in found.values()),
     )
 
 

@@ -2,26 +2,29 @@
 
     shared    for each later piece that overlaps this one: which ids share how
               many voxels there (volume.contingency), zeros included
-    touching  for each later piece whose core touches this core: which numbers
-              of the two touch through a face; only where parts are told apart
+    touching  for this piece, and each later one whose core touches this core:
+              which numbers touch through a face; only where parts are told
+              apart
     ids       all ids of the piece
     number_ids, voxels, boxes, seeds    of the numbers of its core (cores.py)
 
 What is known of a piece is a file in the working folder, written whole or not
 at all; one that is there is not made again.
 
-    <work_dir>/pieces.json                what the files are about
-    <work_dir>/overlaps/seg-<x>_<y>_<z>.npz
+    <work_dir>/overlaps/<digest>/<x>_<y>_<z>.npz
+
+The digest is of the voxels of all pieces, and of whether parts are told apart.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 import dataclasses
-import json
+import hashlib
+import os
 import pathlib
-import shutil
 
+import cc3d
 import fastremap
 import numpy as np
 from scipy import ndimage
@@ -30,7 +33,6 @@ from ffn_tf import volume
 from ffn_tf.assembly.cores import Core, Loader
 from ffn_tf.assembly.pieces import Pieces
 from ffn_tf.inference import archive
-from ffn_tf.volume import files
 from ffn_tf.volume.box import Box, Triple, triple
 from ffn_tf.volume.contingency import Contingency
 
@@ -45,10 +47,12 @@ class Known:
       voxels: [n + 1] int64, of each number in the core.
       boxes: [n + 1, 2, 3] int64: first voxel and end, zyx, of each number;
         all 0 where it has no voxels.
-      seeds: [n + 1, 3] int64, zyx: where its object was begun; -1: not known.
+      seeds: [n + 1, 3] int64, zyx: where its object was begun; -1: not known,
+        or of parts that are told apart, not in this one.
       shared: {later piece: table}, truth_ids of this piece, segment_ids of the
         other.
-      touching: {later piece: [m, 2] int64}, numbers of this and of the other.
+      touching: {this or later piece: [m, 2] int64}, numbers of this and of the
+        other.
     """
 
     ids: np.ndarray
@@ -67,8 +71,12 @@ def known(pieces: Pieces, loader: Loader, index: int, split_cc: bool) -> Known:
       ValueError: it, or one that it overlaps, is damaged.
     """
     mine, box = loader.core(index), pieces.all[index].box
-    voxels = np.bincount(mine.voxels.ravel(), minlength=len(mine.ids))
+    voxels = np.zeros(len(mine.ids), np.int64)
+    numbers, counts = fastremap.unique(mine.voxels, return_counts=True)
+    voxels[numbers] = counts
     shared, touching = {}, {}
+    if split_cc:
+        touching[index] = _within(mine)
     for other in pieces.neighbours(index):
         both = box.clipped(pieces.all[other].box)
         shared[other] = volume.contingency.count(
@@ -83,7 +91,7 @@ def known(pieces: Pieces, loader: Loader, index: int, split_cc: bool) -> Known:
         mine.ids,
         voxels,
         _boxes(mine),
-        _seeds(mine, loader.seeds(index)),
+        _seeds(mine, loader.seeds(index), split_cc),
         shared,
         touching,
     )
@@ -106,10 +114,26 @@ def _boxes(core: Core) -> np.ndarray:
     return found
 
 
-def _seeds(core: Core, of_ids: Mapping[int, Triple]) -> np.ndarray:
-    unknown = (-1, -1, -1)
-    found = [of_ids.get(number, unknown) for number in core.ids.tolist()]
-    return np.array(found, np.int64).reshape(-1, 3)
+def _seeds(
+    core: Core, of_ids: Mapping[int, Triple], split_cc: bool
+) -> np.ndarray:
+    found = np.full((len(core.ids), 3), -1, np.int64)
+    for number, label in enumerate(core.ids.tolist()):
+        seed = of_ids.get(label)
+        if seed and (not split_cc or _has(core, number, seed)):
+            found[number] = seed
+    return found
+
+
+def _has(core: Core, number: int, voxel: Triple) -> bool:
+    box = Box.from_size(voxel, (1, 1, 1))
+    return core.box.contains(box) and core.part(box).item() == number
+
+
+def _within(core: Core) -> np.ndarray:
+    """Numbers of a core that touch through a face."""
+    found = cc3d.region_graph(core.voxels, connectivity=6)
+    return np.array(sorted(found), np.int64).reshape(-1, 2)
 
 
 def _touching(mine: Core, other: Core) -> np.ndarray:
@@ -150,15 +174,17 @@ _ARRAYS = ("ids", "number_ids", "voxels", "boxes", "seeds")
 
 
 class Folder:
-    """The working folder of one set of pieces.
+    """What is known of one set of pieces, as files.
 
     Args:
-      path: of it; made if missing.
-      pieces, split_cc: what its files are about. Files about something else
-        are removed.
+      path: the working folder; made if missing.
+      pieces, split_cc: what the files are about.
 
     Attributes:
       total: how many pieces there are.
+
+    Raises:
+      OSError: the folder cannot be made or written.
     """
 
     def __init__(
@@ -166,12 +192,18 @@ class Folder:
     ) -> None:
         self._pieces, self._split_cc = pieces, split_cc
         self.total = len(pieces.all)
-        self._path = path / "overlaps"
-        about = json.dumps({"pieces": pieces.digest, "split_cc": split_cc})
-        note = path / "pieces.json"
-        if not note.exists() or note.read_text(encoding="utf-8") != about:
-            shutil.rmtree(self._path, ignore_errors=True)
-            files.write_text(note, about)
+        about = f"{pieces.digest} {split_cc}"
+        digest = hashlib.sha256(about.encode()).hexdigest()[:16]
+        self._path = path / "overlaps" / digest
+        remedy = "name a folder that can be written with --work_dir."
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(
+                f"{path}: cannot be made ({error.strerror}); {remedy}"
+            ) from error
+        if not os.access(self._path, os.W_OK):
+            raise PermissionError(f"{path}: cannot be written; {remedy}")
 
     def todo(self) -> Iterator[int]:
         """Pieces of which there is no file."""
@@ -180,7 +212,9 @@ class Folder:
                 yield index
 
     def _file(self, index: int) -> pathlib.Path:
-        return self._path / self._pieces.all[index].path.name
+        # Of another name than pieces have, which it may lie among.
+        name = self._pieces.all[index].path.name
+        return self._path / name.removeprefix("seg-")
 
     def known(self, loader: Loader, index: int) -> Known:
         """As the function of this name."""
@@ -213,7 +247,10 @@ class Folder:
                 shared[other] = Contingency(
                     first, second, voxels.astype(np.int64)
                 )
-                if f"touching/{other}" in file:
-                    touching[other] = file.array(f"touching/{other}")
+            if self._split_cc:
+                touching = {
+                    other: file.array(f"touching/{other}")
+                    for other in (index, *shared)
+                }
             arrays = {name: file.array(name) for name in _ARRAYS}
             return Known(**arrays, shared=shared, touching=touching)

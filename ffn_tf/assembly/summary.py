@@ -10,16 +10,17 @@ of other pieces: two axons, perhaps, that one piece took for one.
 from __future__ import annotations
 
 import csv
-import io
+import pathlib
 from typing import Any
 
 import numpy as np
 
 from ffn_tf.assembly.global_ids import GlobalIds
 from ffn_tf.assembly.pieces import Pieces
+from ffn_tf.volume import files
 
 _SHOWN = 20
-_DECADES = 12
+_DECADES = 10 ** np.arange(19)
 COLUMNS = (
     "id",
     "voxels",
@@ -30,24 +31,26 @@ COLUMNS = (
 )
 
 
-def as_csv(found: GlobalIds) -> str:
-    """segments.csv; a seed that is not known is empty."""
-    room = io.StringIO()
-    writer = csv.writer(room, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for segment in range(1, len(found) + 1):
-        seed = found.seeds[segment]
-        writer.writerow(
-            [
-                segment,
-                found.voxels[segment],
-                *found.boxes[segment].ravel().tolist(),
-                *(seed.tolist() if seed[0] >= 0 else ("", "", "")),
-                found.num_pieces[segment],
-                found.num_parts[segment],
-            ]
-        )
-    return room.getvalue()
+def write_csv(found: GlobalIds, path: pathlib.Path) -> None:
+    """Writes segments.csv; a seed that is not known is empty."""
+    with (
+        files.atomic_path(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for segment in range(1, len(found) + 1):
+            seed = found.seeds[segment]
+            writer.writerow(
+                [
+                    segment,
+                    found.voxels[segment],
+                    *found.boxes[segment].ravel().tolist(),
+                    *(seed.tolist() if seed[0] >= 0 else ("", "", "")),
+                    found.num_pieces[segment],
+                    found.num_parts[segment],
+                ]
+            )
 
 
 def report(pieces: Pieces, found: GlobalIds) -> dict[str, Any]:
@@ -64,8 +67,8 @@ def report(pieces: Pieces, found: GlobalIds) -> dict[str, Any]:
     """
     domain = pieces.domain
     extra = found.num_parts - found.num_pieces
-    decades = np.log10(np.maximum(found.voxels[1:], 1)).astype(int)
-    sizes = np.bincount(decades, minlength=_DECADES)
+    decades = np.searchsorted(_DECADES, found.voxels[1:], side="right") - 1
+    sizes = np.bincount(decades, minlength=len(_DECADES))
     return {
         "pieces": len(pieces.all),
         "missing": [list(corner) for corner in pieces.missing],

@@ -291,7 +291,9 @@ def test_not_a_grid(tmp_path):
 def test_a_truncated_file(tmp_path, size):
     path = subvolumes.save(tmp_path, (0, 0, 0), LABELS)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(ValueError, match=r"seg-0_0_0\.npz: cannot be read as a"):
+    with pytest.raises(
+        ValueError, match=r"seg-0_0_0\.npz: cannot be read as a"
+    ):
         pieces_lib.found(str(tmp_path))
 
 
