@@ -18,7 +18,7 @@ import tensorflow as tf
 from ffn_tf import model
 from ffn_tf import train as program
 from ffn_tf.sampling import records
-from ffn_tf.training import loop, step
+from ffn_tf.training import augmentation, loop, step
 from ffn_tf.training import options as options_lib
 from ffn_tf.volume import files
 
@@ -237,8 +237,23 @@ def test_folders_that_are_none(
     data: pathlib.Path, tmp_path: pathlib.Path, place: str
 ) -> None:
     options = dataclasses.replace(_options(data, tmp_path), train_dir=place)
-    with pytest.raises(ValueError, match="--train_dir: .* path of this mach"):
+    with pytest.raises(ValueError, match="a path of this machine"):
         program.run(options)
+
+
+@pytest.mark.parametrize("scale", [200, 1 / 255])
+def test_grey_values_that_augmentation_would_clip(
+    data: pathlib.Path, tmp_path: pathlib.Path, scale: float
+) -> None:
+    image = np.load(data / "image.npy").astype(np.float32) * scale
+    np.save(tmp_path / "image.npy", image)
+    volumes = (f"v:{tmp_path}/image.npy",)
+    options = _options(data, tmp_path, data_volumes=volumes, max_steps=1)
+    augment = augmentation.AugmentOptions(contrast_probability=1.0)
+    with pytest.raises(ValueError, match=r"--grey_range: .* 0 to 255, .*'v'"):
+        program.run(options, FAST, augment)
+    fits = dataclasses.replace(augment, grey_range=(0.0, 255.0 * scale))
+    assert program.run(options, FAST, fits).steps == 1
 
 
 def test_two_trainers(data: pathlib.Path, tmp_path: pathlib.Path) -> None:

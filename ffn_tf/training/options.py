@@ -6,6 +6,7 @@ be as it was.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
 import json
 from typing import Any
@@ -243,24 +244,49 @@ def new_settings(
       FileNotFoundError: no such coordinates.
       ValueError: normalisations that do not fit the volumes.
     """
+    normalisations = pipeline.normalisations(
+        opened,
+        options.image_mean,
+        options.image_stddev,
+        program.named(
+            options.image_offset_scale_map,
+            "image_offset_scale_map",
+            "OFFSET:SCALE",
+        ),
+    )
+    _check_grey_range(augment, normalisations)
     return pipeline.Settings(
         pipeline.coordinate_files(options.train_coords),
         size,
         augment,
-        pipeline.normalisations(
-            opened,
-            options.image_mean,
-            options.image_stddev,
-            program.named(
-                options.image_offset_scale_map,
-                "image_offset_scale_map",
-                "OFFSET:SCALE",
-            ),
-        ),
+        normalisations,
         seed=options.seed,
         batch=max(16, options.batch_size),
         shuffle=options.shuffle_buffer,
     )
+
+
+def _check_grey_range(
+    augment: augmentation.AugmentOptions,
+    normalisations: Mapping[str, pipeline.Normalisation],
+) -> None:
+    """Raises a ValueError if augmentation would clip most of a volume."""
+    if not (
+        augment.contrast_probability
+        or augment.brightness_probability
+        or augment.gamma_probability
+    ):
+        return
+    black, white = augment.grey_range
+    for name, grey in normalisations.items():
+        spread = grey.stddev / (white - black)
+        if not (black <= grey.mean <= white and 0.005 < spread < 2):
+            raise ValueError(
+                f"--grey_range: contrast, brightness and gamma are changed "
+                f"within {black:g} to {white:g}, and clipped to that; grey "
+                f"values of {name!r} are {grey.mean:g} +- {grey.stddev:g}. "
+                f"Give its black and white."
+            )
 
 
 def _model_args(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ a training goes on where it was by the number of examples that it has taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -63,7 +63,7 @@ def coordinate_files(pattern: str) -> tuple[str, ...]:
 
     Raises:
       FileNotFoundError: a part that names no file.
-      ValueError: after @ comes no number.
+      ValueError: after @ comes no number; or a file without bytes.
     """
     found: list[str] = []
     for part in pattern.split(","):
@@ -72,12 +72,20 @@ def coordinate_files(pattern: str) -> tuple[str, ...]:
         missing = [name for name in names if not pathlib.Path(name).exists()]
         if missing == [part]:
             names, missing = sorted(tf.io.gfile.glob(part)), []
+            # What build_coordinates notes of them.
+            names = [name for name in names if not name.endswith(".json")]
         if missing or not names:
             raise FileNotFoundError(
                 f"--train_coords: no file {(missing or [part])[0]}; make it "
                 f"with build_coordinates."
             )
         found.extend(names)
+    for name in found:
+        if not tf.io.gfile.stat(name).length:
+            raise ValueError(
+                f"--train_coords: {name} has no bytes: damaged. Copy it again, "
+                f"or make it again with build_coordinates."
+            )
     return tuple(found)
 
 
@@ -159,10 +167,10 @@ class Examples:
         except tf.errors.OpError as error:
             if self._failure is not None:
                 raise self._failure from error
+            path, said = _damage(self._settings.files, error)
             raise ValueError(
-                f"The coordinates {', '.join(self._settings.files)} cannot be "
-                f"read ({error.message.splitlines()[0]}): a file is damaged, "
-                f"or not of build_coordinates."
+                f"The coordinates {path} cannot be read ({said}): a file is "
+                f"damaged, or not of build_coordinates."
             ) from error
         except StopIteration:
             raise ValueError(
@@ -253,6 +261,21 @@ class Examples:
             made.weights,
             place,
         )
+
+
+def _damage(files: Sequence[str], error: tf.errors.OpError) -> tuple[str, str]:
+    """The file that cannot be read, and why; if all can be, all of them."""
+    where = ", ".join(files)
+    for path in files:
+        try:
+            for _ in tf.data.TFRecordDataset(path, "GZIP").batch(4096):
+                pass
+        except tf.errors.OpError as found:
+            where, error = path, found
+            break
+    # Without what TensorFlow says of itself.
+    said = error.message.splitlines()[0].rpartition("}} ")[2]
+    return where, said.partition(" [Op:")[0]
 
 
 def normalisations(

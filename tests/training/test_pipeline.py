@@ -126,13 +126,24 @@ def test_coordinate_files(folder: pathlib.Path) -> None:
     both = [f"{folder}/c-0000{i}-of-00002" for i in range(2)]
     for pattern in (f"{folder}/c@2", ",".join(both), f"{folder}/c-*"):
         assert list(pipeline.coordinate_files(pattern)) == both
+    (folder / "c.json").touch()  # Of build_coordinates.
+    assert list(pipeline.coordinate_files(f"{folder}/c*")) == both
     for pattern in (f"{folder}/c@3", f"{folder}/gone", f"{folder}/gone*"):
         with pytest.raises(FileNotFoundError, match=r"no file .*build_coord"):
             pipeline.coordinate_files(pattern)
+    (folder / "c-00001-of-00002").write_bytes(b"")
+    with pytest.raises(ValueError, match="c-00001-of-00002 has no bytes"):
+        pipeline.coordinate_files(f"{folder}/c@2")
 
 
 def _fails(folder: pathlib.Path, path: pathlib.Path, says: str) -> None:
-    settings = dataclasses.replace(_settings(folder), files=(str(path),))
+    settings = _settings(folder)
+    if "cannot be read" in says:  # One of several is damaged.
+        settings = dataclasses.replace(
+            settings, files=(*settings.files, str(path))
+        )
+    else:
+        settings = dataclasses.replace(settings, files=(str(path),))
     with _patches(folder) as opened:
         examples = pipeline.Examples(opened, settings)
         with pytest.raises(ValueError, match=says):
@@ -155,13 +166,13 @@ def test_damaged_coordinates(folder: pathlib.Path) -> None:
     good = (folder / "c-00000-of-00002").read_bytes()
     path = folder / "bad"
     path.write_bytes(good[: len(good) // 2])
-    _fails(folder, path, "bad cannot be read")
+    _fails(folder, path, r"coordinates \S*bad cannot be read \([^{]*\): a")
     path.write_bytes(b"not at all")
-    _fails(folder, path, "bad cannot be read")
+    _fails(folder, path, r"coordinates \S*bad cannot be read \([^{]*\): a")
     data = bytearray(records.encoded(np.ones((9, 3), int), np.zeros(9), ["a"]))
     data[40] ^= 1
     path.write_bytes(records.compressed(bytes(data)))
-    _fails(folder, path, "bad cannot be read")
+    _fails(folder, path, r"coordinates \S*bad cannot be read \([^{]*\): a")
 
 
 def test_normalisations(folder: pathlib.Path) -> None:
