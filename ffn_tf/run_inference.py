@@ -26,6 +26,8 @@ from typing import Any
 
 from ffn_tf import model, program, volume
 from ffn_tf.inference import (
+    extent,
+    geometry,
     intensity,
     progress,
     run_options,
@@ -34,6 +36,8 @@ from ffn_tf.inference import (
 )
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.jobs import plan as plan_lib
+from ffn_tf.volume import tissue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,14 @@ class Options:
     inference_request: str = program.option(
         "", help="A google/ffn InferenceRequest in text format."
     )
+    plan_only: bool = program.option(
+        False, help="Only say what is to be done, and what it will cost."
+    )
+    fovs_per_s: float = program.option(
+        10.0,
+        help="Fields of view that one device does in a second, for the plan: "
+        "what benchmarks/bench_fov.py says (10: two cores, fib25's network).",
+    )
 
 
 def run(
@@ -50,6 +62,30 @@ def run(
 ) -> runner.Summary:
     """Segments; see `runner.Run` for the errors."""
     return runner.Run(request, options).execute()
+
+
+def plan(
+    request: request_lib.InferenceRequest,
+    options: run_options.RunOptions,
+    fovs_per_s: float,
+) -> plan_lib.Plan:
+    """What a run will cost; nothing is segmented, and nothing written.
+
+    Raises:
+      ValueError, OSError: inputs that cannot work.
+    """
+    asked = geometry.field_of_view(request)
+    view = model.load(request.model_checkpoint, asked).view
+    with volume.open(request.image) as image:
+        return plan_lib.planned(
+            extent.asked(image, options.bounding_box),
+            image.dtype.itemsize,
+            options.subvolume_zyx,
+            options.overlap_zyx,
+            geometry.deltas(request, view),
+            fovs_per_s,
+            tissue.opened(options.tissue, image),
+        )
 
 
 def describe(summary: runner.Summary) -> str:
@@ -125,8 +161,19 @@ def _normalisation(given: dict[str, Any]) -> dict[str, float]:
 
 def main(argv: list[str]) -> None:
     del argv
-    path = program.from_flags(Options).inference_request
-    request = _request(path)
+    own = program.from_flags(Options)
+    request = _request(own.inference_request)
+    if own.plan_only:
+        found = plan(
+            request,
+            program.from_flags(run_options.RunOptions),
+            own.fovs_per_s,
+        )
+        print("\n".join(found.as_text()))
+        program.finish(
+            "nothing: this is only a plan", "the same without --plan_only"
+        )
+        return
     summary = run(request, program.from_flags(run_options.RunOptions))
     made = len(summary.boxes) - summary.skipped
     if made:

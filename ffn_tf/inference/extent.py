@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ffn_tf import program, volume
 from ffn_tf.inference import box_text
-from ffn_tf.volume import grid
+from ffn_tf.volume import grid, tissue
+from ffn_tf.volume.box import triple
 
 if TYPE_CHECKING:  # For it needs TensorFlow.
     from ffn_tf import model
@@ -59,3 +60,27 @@ def subvolumes(
                 f"of at least that size."
             )
     return pieces
+
+
+def with_tissue(
+    pieces: tuple[volume.Box, ...],
+    box: volume.Box,
+    size_zyx: Sequence[int],
+    overlap_zyx: Sequence[int],
+    mask: tissue.Tissue | None,
+) -> tuple[volume.Box, ...]:
+    """Those of `subvolumes` that meet tissue; all without a mask.
+
+    Raises:
+      ValueError: none does.
+    """
+    if mask is None:
+        return pieces
+    kept = mask.touched(box, triple(size_zyx), triple(overlap_zyx))
+    found = tuple(b for b, keep in zip(pieces, kept.ravel()) if keep)
+    if not found:
+        raise ValueError(
+            f"tissue: none of the {len(pieces)} subvolumes of {box} meets it. "
+            f"Is the mask of this volume?"
+        )
+    return found

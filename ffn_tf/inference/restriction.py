@@ -28,6 +28,7 @@ import numpy as np
 from ffn_tf import volume
 from ffn_tf.inference import box_text, mask
 from ffn_tf.inference import request as request_lib
+from ffn_tf.volume import grid
 from ffn_tf.volume.box import Triple
 
 _TILE = 8
@@ -135,7 +136,7 @@ class Restrictor:
             places = np.arange(box.start[axis], box.end[axis])
             first = (places + self._shift_fov.start[axis]) // step
             last = (places + self._shift_fov.end[axis] - 1) // step
-            found = _any_between(
+            found = grid.any_within(
                 found,
                 axis,
                 first - within.start[axis],
@@ -151,28 +152,6 @@ class Restrictor:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _any_between(
-    values: np.ndarray, axis: int, first: np.ndarray, last: np.ndarray
-) -> np.ndarray:
-    """Whether any of values[first[i] .. last[i]] along an axis is true.
-
-    Args:
-      values: [z, y, x] bool.
-      axis: along which `first` and `last` [n] count; what is beyond is false.
-
-    Returns:
-      bool, n along that axis.
-    """
-    length = values.shape[axis]
-    counts = np.cumsum(values, axis=axis, dtype=np.int32)
-    nothing = np.zeros_like(counts.take([0], axis))
-    counts = np.concatenate([nothing, counts], axis)
-    low = np.clip(first, 0, length)
-    high = np.clip(last + 1, low, length)
-    found: np.ndarray = counts.take(high, axis) != counts.take(low, axis)
-    return found
 
 
 def blank(raw: np.ndarray) -> np.ndarray:

@@ -23,6 +23,11 @@ class RunOptions:
     overlap_zyx: tuple[int, int, int] = program.option(
         (64, 64, 64), help="Voxels that neighbouring subvolumes share."
     )
+    tissue: str = program.option(
+        "",
+        help="Address of a coarse mask, 0 where there is nothing; subvolumes "
+        "without tissue are left out.",
+    )
     engine: str = program.option(
         "auto",
         help="What runs the network.",

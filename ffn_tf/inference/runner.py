@@ -50,6 +50,7 @@ from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import timing as timing_lib
+from ffn_tf.volume import tissue
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,12 +117,10 @@ class Run:
         self._initial_ids: dict[canvas_lib.Position, np.ndarray | None] = {}
         subvolume.path_for(self.folder, self.box.start)  # It has a name.
         request_lib.serialized(request)  # It can be written at the end.
-        self.boxes = extent.subvolumes(
-            self.box,
-            options.subvolume_zyx,
-            options.overlap_zyx,
-            self.network.view,
-        )
+        cut = self.box, options.subvolume_zyx, options.overlap_zyx
+        pieces = extent.subvolumes(*cut, self.network.view)
+        mask = tissue.opened(options.tissue, self.image)
+        self.boxes = extent.with_tissue(pieces, *cut, mask)
         self.results = results.Results(self.folder, self._fingerprint())
         self.results.check()
         self.todo = [box for box in self.boxes if not self.results.is_done(box)]
@@ -225,6 +224,7 @@ class Run:
             "overlap_zyx": self.options.overlap_zyx,
             "subvolumes_from_zyx": self.box.start,
             "skip_blank": self.options.skip_blank,
+            "tissue": self.options.tissue,
             "isotropic_seeds": self.options.isotropic_seeds,
             "keep_probability_maps": self.options.keep_probability_maps,
             "keep_history": self.options.keep_history,

@@ -24,6 +24,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import itertools
 import math
 
+import numpy as np
+
 from ffn_tf.volume.box import Box, Triple, triple
 
 
@@ -71,6 +73,20 @@ def tile(
         yield Box.from_size(start, extent).clipped(domain)
 
 
+def intervals(
+    domain: Box,
+    size: int | Iterable[int],
+    *,
+    overlap: int | Iterable[int] = (0, 0, 0),
+) -> list[list[tuple[int, int]]]:
+    """First voxel and end along each axis, whose products are the tiles."""
+    extent, shared = _checked(size, overlap)
+    return [
+        [(d + c, d + min(c + s, n)) for c in _starts(n, s, o)]
+        for d, n, s, o in zip(domain.start, domain.size, extent, shared)
+    ]
+
+
 def count(
     domain: Box,
     size: int | Iterable[int],
@@ -82,6 +98,28 @@ def count(
     return math.prod(
         len(_starts(n, s, o)) for n, s, o in zip(domain.size, extent, shared)
     )
+
+
+def any_within(
+    values: np.ndarray, axis: int, first: np.ndarray, last: np.ndarray
+) -> np.ndarray:
+    """Whether any of values[first[i] .. last[i]] along an axis is true.
+
+    Args:
+      values: [z, y, x] bool.
+      axis: along which `first` and `last` [n] count; what is beyond is false.
+
+    Returns:
+      bool, n along that axis.
+    """
+    length = values.shape[axis]
+    counts = np.cumsum(values, axis=axis, dtype=np.int32)
+    nothing = np.zeros_like(counts.take([0], axis))
+    counts = np.concatenate([nothing, counts], axis)
+    low = np.clip(first, 0, length)
+    high = np.clip(last + 1, low, length)
+    found: np.ndarray = counts.take(high, axis) != counts.take(low, axis)
+    return found
 
 
 def aligned(

@@ -1,0 +1,179 @@
+"""(1) Plan: which subvolumes there are, and what they will cost. Arithmetic.
+
+    domain     cut into subvolumes that overlap (volume.grid)
+    tissue     a coarse volume, 0 where there is nothing: subvolumes that touch
+               no tissue are left out
+    network    the tissue's voxels (those of overlaps as often as they are
+               read) over the product of the movement's deltas, times DENSITY
+    time       those over what one device does in a second
+
+Nothing is listed that grows with the volume, but for one bool for each
+subvolume where there is a tissue mask, so a petavoxel is planned in a moment.
+
+DENSITY was seen on FIB-25 (google/ffn's own segmentation of it: 25,709 fields
+of view in 250^3 voxels at deltas of 8): 0.84 for each cell of deltas. Tissue of
+another kind, other thresholds, another network: within a factor of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from ffn_tf.volume import grid
+from ffn_tf.volume.box import Box, Triple, triple
+from ffn_tf.volume.tissue import Tissue
+
+DENSITY = 0.84
+# Ids of a result, compressed; fib25's takes 0.02.
+_RESULT_BYTES = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a segmentation will take.
+
+    Attributes:
+      domain: what is segmented.
+      size_zyx, overlap_zyx: of subvolumes.
+      subvolumes: how many are to be done.
+      empty: how many are left out.
+      voxels: that are read, those of overlaps several times.
+      tissue: share of the voxels read that is tissue, about.
+      fovs: network calls, about.
+      read_bytes, result_bytes: not compressed; compressed, about.
+      fovs_per_s: of one device.
+    """
+
+    domain: Box
+    size_zyx: Triple
+    overlap_zyx: Triple
+    subvolumes: int
+    empty: int
+    voxels: int
+    tissue: float
+    fovs: float
+    read_bytes: float
+    result_bytes: float
+    fovs_per_s: float
+
+    @property
+    def device_hours(self) -> float:
+        return self.fovs / self.fovs_per_s / 3600
+
+    def as_json(self) -> dict[str, Any]:
+        values = dataclasses.asdict(self) | {"device_hours": self.device_hours}
+        return values | {
+            "domain": {
+                "start_zyx": self.domain.start,
+                "size_zyx": self.domain.size,
+            }
+        }
+
+    def as_text(self) -> list[str]:
+        """The plan, a line for each thing."""
+        once = self.domain.num_voxels
+        again = self.voxels / once - 1 if once and not self.empty else None
+        lines = [
+            f"volume      {_by(self.domain.size)} voxels (z, y, x) from "
+            f"{self.domain.start}: {_short(once)}",
+            f"subvolumes  {self.subvolumes:,} of up to {_by(self.size_zyx)}, "
+            f"overlapping by {_by(self.overlap_zyx)}",
+        ]
+        if self.empty:
+            lines.append(f"            {self.empty:,} without tissue left out")
+        extra = f", {again:.0%} of the volume again" if again else ""
+        lines += [
+            f"to read     {_short(self.voxels)} voxels, "
+            f"{_short(self.read_bytes)}B{extra}",
+            f"to write    about {_short(self.result_bytes)}B",
+            f"network     about {_short(self.fovs)} fields of view, "
+            f"{self.tissue:.0%} of what is read being tissue",
+            f"time        {_time(self.device_hours)} of one device that does "
+            f"{self.fovs_per_s:g} a second",
+        ]
+        lines += [
+            f"            {_time(self.device_hours / devices)} of {devices:,}"
+            for devices in (100, 10_000)
+            if self.device_hours / devices > 1
+        ]
+        return lines
+
+
+def planned(
+    domain: Box,
+    itemsize: int,
+    size_zyx: Sequence[int],
+    overlap_zyx: Sequence[int],
+    deltas_zyx: Sequence[int],
+    fovs_per_s: float,
+    tissue: Tissue | None = None,
+) -> Plan:
+    """The plan of a segmentation.
+
+    Args:
+      domain: what is to be segmented.
+      itemsize: bytes of a voxel of the image.
+      size_zyx, overlap_zyx: of subvolumes.
+      deltas_zyx: of the movement.
+      fovs_per_s: network calls of one device, a second.
+      tissue: where there is any; by default, everywhere.
+
+    Raises:
+      ValueError: sizes that do not go together.
+    """
+    size, overlap = triple(size_zyx), triple(overlap_zyx)
+    total = grid.count(domain, size, overlap=overlap)
+    lengths = [
+        np.array([end - start for start, end in axis])
+        for axis in grid.intervals(domain, size, overlap=overlap)
+    ]
+    if tissue is None:
+        keep, share = total, 1.0
+        voxels = math.prod(int(one.sum()) for one in lengths)
+    else:
+        kept = tissue.touched(domain, size, overlap)
+        keep = int(kept.sum())
+        z, y, x = (one.astype(np.float64) for one in lengths)
+        each = np.einsum("i,j,k->ijk", z, y, x)
+        voxels = int(each[kept].sum())
+        share = tissue.share(domain) * float(each.sum()) / max(1, voxels)
+    cells = math.prod(max(d, 1) for d in deltas_zyx)
+    return Plan(
+        domain,
+        size,
+        overlap,
+        keep,
+        total - keep,
+        voxels,
+        min(1.0, share),
+        DENSITY * voxels * min(1.0, share) / cells,
+        float(voxels * itemsize),
+        voxels * _RESULT_BYTES,
+        fovs_per_s,
+    )
+
+
+def _by(size: Sequence[int]) -> str:
+    return " x ".join(f"{n:,}" for n in size)
+
+
+def _short(number: float) -> str:
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if number < 999.5 or prefix == "P":
+            break
+        number /= 1000
+    return f"{number:,.3g} {prefix}"
+
+
+def _time(hours: float) -> str:
+    if hours < 2:
+        return f"{60 * hours:,.3g} minutes"
+    if hours < 48:
+        return f"{hours:,.3g} hours"
+    days = hours / 24
+    return f"{days:,.0f} days" if days < 1000 else f"{days / 365.25:,.0f} years"
