@@ -69,8 +69,7 @@ def _define(field: dataclasses.Field[Any], annotation: Any) -> None:
         text = None if default is None else [str(v) for v in default]
         flags.DEFINE_list(name, text, meta["help"])
         item, *rest = typing.get_args(plain)
-        if rest != [Ellipsis]:
-            _validate_tuple(name, item, 1 + len(rest))
+        _validate_tuple(name, item, 0 if ... in rest else 1 + len(rest))
     else:
         raise TypeError(f"{name}: no flag is made of type {annotation}.")
     if missing:
@@ -82,18 +81,21 @@ def _define(field: dataclasses.Field[Any], annotation: Any) -> None:
 
 
 def _validate_tuple(name: str, item: type, length: int) -> None:
+    """Refuses lists of other things; of other lengths, if `length` is not 0."""
+    number = f"{length} " if length else ""
+
     def is_valid(values: list[str] | None) -> bool:
         if values is None:
             return True
         try:
-            return len([item(value) for value in values]) == length
+            return len([item(v) for v in values]) == (length or len(values))
         except ValueError:
             return False
 
     flags.register_validator(
         name,
         is_valid,
-        message=f"expected {length} comma-separated {item.__name__} values",
+        message=f"expected {number}comma-separated {item.__name__} values",
     )
 
 

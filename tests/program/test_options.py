@@ -57,6 +57,7 @@ class Options:
     size_zyx: tuple[int, int, int] = program.option((1, 2, 3), help="size")
     scale: tuple[float, float] = program.option((1.5, 2.0), help="scale")
     names: tuple[str, ...] = program.option((), help="any number")
+    ids: tuple[int, ...] = program.option((), help="any number")
     limit: int | None = program.option(None, help="none, or a number")
     box_zyx: tuple[int, int, int] | None = program.option(None, help="box")
     inner: str = "not a flag"
@@ -123,6 +124,7 @@ def test_command_line_and_back(parse, options):
         ("--size_zyx=1,2,3,4", "expected 3 comma-separated int values"),
         ("--size_zyx=1,2,x", "expected 3 comma-separated int values"),
         ("--scale=1,x", "expected 2 comma-separated float values"),
+        ("--ids=1,x", "flag --ids=['1', 'x']: expected comma-separated int"),
         ("--box_zyx=", "expected 3 comma-separated int values"),
         ("--inner=x", "Unknown command line flag 'inner'"),
     ],
