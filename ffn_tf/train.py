@@ -130,7 +130,7 @@ def run(
             options.keep_every_steps,
             ranking.best,
         )
-        _check_folder(root, described, bool(kept.all()))
+        _check_folder(root, described, kept.all())
         training = loop.Training(
             step.TrainStep(
                 network,
@@ -212,17 +212,26 @@ def _as_json(*parts: Any) -> dict[str, Any]:
 
 
 def _check_folder(
-    root: pathlib.Path, options: dict[str, Any], has_begun: bool
+    root: pathlib.Path,
+    options: dict[str, Any],
+    kept: list[tuple[int, pathlib.Path]],
 ) -> None:
     """Refuses the folder of another training; notes this one."""
     described = root / "train.json"
-    if not has_begun or not described.exists():
+    if not kept:
         files.write_text(described, json.dumps(options, indent=1))
         return
+    if not described.exists():  # Each checkpoint has the same.
+        _, newest = kept[-1]
+        found = model.origin(str(newest)).get("options", {})
+        files.write_text(described, json.dumps(found, indent=1))
     try:
         found = dict(json.loads(described.read_text()))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{described}: damaged ({error}).") from error
+        raise ValueError(
+            f"{described}: damaged ({error}). Delete it: each checkpoint "
+            f"holds the same."
+        ) from error
     old, new = (
         {name: value for name, value in each.items() if name not in MAY_CHANGE}
         for each in (found, options)

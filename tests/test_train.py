@@ -272,6 +272,10 @@ def test_other_options(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
         program.run(dataclasses.replace(options, seed=1), FAST)
     with pytest.raises(FileExistsError, match=r"learning_rate: 0\.01, now"):
         program.run(options, dataclasses.replace(FAST, learning_rate=0.5))
+    (tmp_path / "run/train.json").unlink()
+    with pytest.raises(FileExistsError, match="seed: 0, now 1"):
+        program.run(dataclasses.replace(options, seed=1), FAST)
+    assert program.run(options, FAST).steps == 1
 
 
 def test_a_checkpoint_of_another_network(
