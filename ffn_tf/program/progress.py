@@ -29,6 +29,7 @@ class Line:
         self.interval = 1.0 if self._is_terminal else 30.0
         self._wait = min(5.0, self.interval)
         self._started = self._shown = time.monotonic()
+        self._is_open = False
 
     def due(self) -> float | None:
         """Seconds since the start, if it is time to show something."""
@@ -41,13 +42,15 @@ class Line:
     def show(self, text: str) -> None:
         if self._is_terminal:  # Blanks, should the last one be longer.
             print(f"\r{text:<79}", end="", file=sys.stderr, flush=True)
+            self._is_open = True
         else:
             print(text, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """What is shown next begins a new line."""
-        if self._is_terminal and self._shown > self._started:
+        if self._is_open:
             print(file=sys.stderr, flush=True)
+            self._is_open = False
 
 
 class Progress:

@@ -55,6 +55,18 @@ def test_a_terminal_has_one_line_that_ends(clock, said):
     assert text.endswith(" \n") and text.count("\n") == 1
 
 
+def test_a_line_ends_however_it_was_shown(clock, said):
+    terminal = said(is_terminal=True)
+    line = progress_lib.Line()
+    line.show("half")
+    line.end()
+    line.end()
+    assert terminal.getvalue().count("\n") == 1
+    line.show("all")
+    line.end()
+    assert terminal.getvalue().endswith(" \n")
+
+
 @pytest.mark.parametrize("is_terminal", [False, True])
 def test_what_is_soon_done_says_nothing(clock, said, is_terminal):
     stream = said(is_terminal)
