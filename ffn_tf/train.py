@@ -30,6 +30,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+import sys
 from typing import Any
 
 from ffn_tf import model, program
@@ -147,9 +148,11 @@ def run(
             seed=options.seed,
             origin=origin,
         )
-        training.restore()
+        has_begun = training.restore()
         if training.steps >= options.max_steps:
             return Summary(kept.all()[-1][1], training.steps)
+        if has_begun:
+            _say(f"Going on from {kept.all()[-1][1]}.")
         examples = pipeline.Examples(opened, settings, training.taken)
         schedule = loop.Schedule(
             options.max_steps,
@@ -160,7 +163,12 @@ def run(
             warm_steps=options.warm_seed_steps,
             tell_s=tell_s,
         )
-        training.run(examples, schedule, tell, checked)
+        try:
+            training.run(examples, schedule, tell, checked)
+        except (KeyboardInterrupt, SystemExit):
+            for _, newest in kept.all()[-1:]:
+                _say(f"Stopped; the same command goes on from {newest}.")
+            raise
     return Summary(kept.all()[-1][1], training.steps)
 
 
@@ -200,6 +208,10 @@ def _validated(
         then(folder, at, shown)
 
     return check
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _as_json(*parts: Any) -> dict[str, Any]:
@@ -257,6 +269,16 @@ def as_line(progress: loop.Progress) -> str:
     )
 
 
+def as_scores(found: record.Record) -> str:
+    """How a checkpoint segments the box of --eval_volume, for people."""
+    scores = found.scores
+    return (
+        f"step {found.step:,d}: coverage {scores.coverage:.3f}  "
+        f"VOI {scores.voi:.3f} ({scores.voi_split:.3f} split + "
+        f"{scores.voi_merge:.3f} merge)  in {scores.seconds:.0f} s"
+    )
+
+
 def main(argv: list[str]) -> None:
     del argv
     options = program.from_flags(TrainOptions)
@@ -266,23 +288,37 @@ def main(argv: list[str]) -> None:
         show(options, augment, picture)
         program.finish(picture)
         return
+    validation = program.from_flags(checkpoint.ValidationOptions)
     line = Line()
+
+    def show_scores(folder: pathlib.Path, *_: object) -> None:
+        found = record.read(folder)
+        if found:
+            line.end()
+            _say(as_scores(found))
+
     try:
         summary = run(
             options,
             program.from_flags(step.OptimizerOptions),
             augment,
-            program.from_flags(checkpoint.ValidationOptions),
+            validation,
             tell=lambda progress: line.show(as_line(progress)),
             tell_s=line.interval,
+            checked=show_scores,
         )
     finally:
         line.end()
-    program.finish(
-        f"{summary.checkpoint} (step {summary.steps:,d})",
+    then = (
         f"python -m ffn_tf.run_inference --model_checkpoint="
-        f"{summary.checkpoint} --image=EM --segmentation_output_dir=FOLDER",
+        f"{summary.checkpoint} --image=EM --segmentation_output_dir=FOLDER"
     )
+    if validation.eval_volume:
+        then = (
+            f"python -m ffn_tf.evaluate --checkpoints={options.train_dir} "
+            f"--output_dir={options.train_dir}/ranking"
+        )
+    program.finish(f"{summary.checkpoint} (step {summary.steps:,d})", then)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,10 @@ def _wait_for(path: pathlib.Path, pattern: str, process, size: int = 0) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_by_a_signal(
-    data: pathlib.Path, tmp_path: pathlib.Path, number: signal.Signals
+    data: pathlib.Path,
+    tmp_path: pathlib.Path,
+    number: signal.Signals,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     saves = number == signal.SIGTERM  # At once, so no interval is needed.
     options = _options(
@@ -163,13 +166,26 @@ def test_stopped_by_a_signal(
     if saves:
         assert process.returncode == 143, stderr
         assert "Stopping after this step" in stderr
+        assert f"Stopped; the same command goes on from {found[-1]}" in stderr
         assert (before, len(found)) == (0, 1)
     momentum = step.OptimizerOptions(optimizer="momentum")
     there = _options(data, tmp_path, max_steps=reached + 3)
+    capsys.readouterr()
     summary = program.run(there, momentum)
+    assert f"Going on from {found[-1]}." in capsys.readouterr().err
     assert summary.steps == reached + 3
     whole = _options(data, tmp_path / "whole", max_steps=reached + 3)
     assert _equal(program.run(whole, momentum).checkpoint, summary.checkpoint)
+
+
+def test_says_early_that_it_learns(
+    data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_FIRST_S", 0.0)
+    seen: list[loop.Progress] = []
+    options = _options(data, tmp_path)
+    program.run(options, FAST, tell=seen.append, tell_s=1000)
+    assert [one.step for one in seen] == [1]
 
 
 def test_keeps_the_newest(data: pathlib.Path, tmp_path: pathlib.Path) -> None:

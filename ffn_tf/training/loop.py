@@ -29,6 +29,8 @@ from ffn_tf.training.pipeline import Examples
 from ffn_tf.training.step import TrainStep
 from ffn_tf.training.summaries import Summaries
 
+_FIRST_S = 5.0  # Until the first line for people.
+
 # What is told of a training, every few seconds.
 Tell = Callable[["Progress"], None]
 # What is done with a new checkpoint: (folder, step, summaries).
@@ -45,7 +47,7 @@ class Schedule:
       checkpoint_steps: there is one every so many steps, too; 0: none.
       warm_radius: voxels of truth that every other canvas starts with at most,
         at first; falls to 0 over `warm_steps`.
-      tell_s: seconds between lines for people.
+      tell_s: seconds between lines for people; the first is earlier.
     """
 
     max_steps: int
@@ -265,6 +267,8 @@ class _Clock:
             "checkpoint": schedule.checkpoint_s,
         }
         self._last = dict.fromkeys(self._every, time.monotonic())
+        # The first line is early: it says that all is well.
+        self._last["tell"] -= max(0, schedule.tell_s - _FIRST_S)
 
     def begin(self, what: str) -> None:
         self._last[what] = time.monotonic()

@@ -181,6 +181,10 @@ def test_command_line(
     found = record.read(folder)
     assert found is not None
     assert found.settings["start_zyx"] == [0, 0, 1]
+    assert f"step 2: coverage {found.scores.coverage:.3f} " in done.stderr
+    assert f"Next: python -m ffn_tf.evaluate --checkpoints={tmp_path}/run" in (
+        done.stdout
+    )
     ranked = command(
         "evaluate",
         f"--checkpoints={tmp_path}/run",
