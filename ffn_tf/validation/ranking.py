@@ -66,7 +66,8 @@ class Ranking:
         if scores.voi >= scores.voi_of_nothing:
             return (
                 f"the best checkpoint is no better than no segment at all "
-                f"(VOI {scores.voi_of_nothing:.4f}): train longer."
+                f"(VOI {scores.voi_of_nothing:.4f}): train longer, or choose "
+                f"a box with more objects."
             )
         return ""
 

@@ -46,7 +46,7 @@ def test_only_alike_are_compared(scored, tmp_path):
     ("scores", "says"),
     [
         ((0.0, 3.9, 0.0, 0), "no checkpoint segments anything"),
-        ((2.5, 1.5, 0.9, 7), "no better than no segment at all"),
+        ((2.5, 1.5, 0.9, 7), "at all (VOI 4.0000): train longer, or"),
         ((2.5, 1.4, 0.9, 7), ""),
     ],
 )
