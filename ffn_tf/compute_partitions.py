@@ -44,7 +44,7 @@ class Options:
         "ascending: n of them make n + 1 classes, and background is one."
     )
     lom_radius: tuple[int, int, int] = program.option(
-        help="Radius of that box in voxels, x,y,z."
+        help="Radius in voxels, x,y,z, of the box of --thresholds."
     )
     min_size: int = program.option(
         10000, help="Labels with fewer voxels are background."

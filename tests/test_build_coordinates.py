@@ -163,3 +163,4 @@ def test_command(partitions: str, tmp_path: pathlib.Path) -> None:
     )
     assert "150 examples: 50 of each of 3 classes" in done.stdout
     assert "Next: python -m ffn_tf.train" in done.stdout
+    assert "--data_volumes=vol:IMAGE --label_volumes=vol:LABELS" in done.stdout

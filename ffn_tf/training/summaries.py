@@ -15,6 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 _CUTS = ("xy", "xz", "yz")
+_PANELS = (
+    "The middle section of an example that was finished. From left to right: "
+    "image, label, prediction, weight (black does not count)."
+)
 
 
 class Summaries:
@@ -66,7 +70,9 @@ class Summaries:
                 for cut, section in zip(_CUTS, picture):
                     name = f"final_{cut}/{place}"
                     image = section[np.newaxis, ..., np.newaxis]
-                    tf.summary.image(name, image, step=step)
+                    tf.summary.image(
+                        name, image, step=step, description=_PANELS
+                    )
         self._writer.flush()
 
     def close(self) -> None:
