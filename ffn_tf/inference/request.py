@@ -47,10 +47,12 @@ class InferenceRequest:
         "Empty: the network that comes with ffn_tf.",
     )
     image_mean: float = program.option(
-        128.0, help="Subtracted from the image ..."
+        128.0,
+        help="Subtracted from the image; by default what the network's "
+        "training subtracted, if ffn_tf.train made it, else the number below.",
     )
     image_stddev: float = program.option(
-        33.0, help="... which is then divided by this."
+        33.0, help="The image is then divided by this; by default as above."
     )
     model_name: str = program.option(
         "convstack_3d.ConvStack3DFFNModel",
