@@ -41,10 +41,10 @@ from collections.abc import Callable
 import contextlib
 import dataclasses
 import os
-import pathlib
 
 from ffn_tf import evaluation, program, skeleton, volume
 from ffn_tf.evaluation import matching, picture, report, slices
+from ffn_tf.inference import subvolume
 from ffn_tf.validation import ranking
 from ffn_tf.volume import files, source
 
@@ -127,7 +127,7 @@ def run(
     with contextlib.ExitStack() as stack:
         truth = stack.enter_context(volume.open(options.truth))
         segmentation = stack.enter_context(
-            _open_segmentation(options.segmentation)
+            subvolume.open_any(options.segmentation)
         )
         opened = {"truth": truth, "segmentation": segmentation}
         if options.image is not None:
@@ -219,25 +219,6 @@ def _score_skeletons(
         voxel_size_nm,
         options.merge_threshold,
     )
-
-
-def _open_segmentation(address: str) -> volume.Volume:
-    """The volume at an address, or of a result of run_inference."""
-    from ffn_tf.inference import subvolume  # Only where it is needed.
-
-    if os.path.isdir(address):
-        folder = pathlib.Path(address)
-        done = subvolume.find(folder)
-        unfinished = len(list(folder.glob("*/*/seg-*.cpoint")))
-        if unfinished or ((folder / "run.json").exists() and not done):
-            raise ValueError(
-                f"{address}: an unfinished run: {len(done)} subvolume(s) "
-                f"done, {unfinished} under way. To finish it, run the same "
-                f"run_inference command again: it goes on where it was."
-            )
-    if subvolume.is_result(address):
-        return subvolume.open_result(address)
-    return volume.open(address)
 
 
 def main(argv: list[str]) -> None:

@@ -318,6 +318,29 @@ def open_result(address: str) -> volume.Volume:
     return opened
 
 
+def open_any(address: str) -> volume.Volume:
+    """The volume at an address, or of a result of run_inference.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: an unfinished run, or one of several subvolumes.
+      OSError: it cannot be read.
+    """
+    if os.path.isdir(address):
+        folder = pathlib.Path(address)
+        done = find(folder)
+        unfinished = len(list(folder.glob("*/*/seg-*.cpoint")))
+        if unfinished or ((folder / "run.json").exists() and not done):
+            raise ValueError(
+                f"{address}: an unfinished run: {len(done)} subvolume(s) "
+                f"done, {unfinished} under way. To finish it, run the same "
+                f"run_inference command again: it goes on where it was."
+            )
+    if is_result(address):
+        return open_result(address)
+    return volume.open(address)
+
+
 def _narrowed(labels: np.ndarray) -> np.ndarray:
     """The labels in the least unsigned type that holds them."""
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
