@@ -19,6 +19,7 @@ never overwritten.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import dataclasses
 import json
 import pathlib
@@ -95,6 +96,7 @@ def run(options: Options, rule: matching.Rule | None = None) -> Summary:
     Raises:
       FileNotFoundError: no subvolumes, or some are missing.
       FileExistsError: something else is at the output.
+      BlockingIOError: another process works with the same work_dir.
       ValueError: the subvolumes do not fit each other, or the options do not
         fit them, or a file is damaged.
       OSError: reading or writing failed.
@@ -122,23 +124,26 @@ def run(options: Options, rule: matching.Rule | None = None) -> Summary:
     folder = pathlib.Path(
         options.work_dir or f"{options.segmentation_dir}/reconcile"
     )
-    known = _known(overlaps.Folder(folder, pieces, options.split_cc), loader)
-    found = global_ids.assigned(known, rule, split_cc=options.split_cc)
-    told = summary.report(pieces, found)
-    summary.write_csv(found, folder / "segments.csv")
-    files.write_text(folder / "report.json", json.dumps(told, indent=1))
-    source.of_numbers = found.of_numbers
-    with program.Progress("Writing", "voxels") as progress:
-        conversion.execute(
-            plan,
-            opened,
-            progress=lambda now: progress.update(
-                now.done, now.total, now.before
-            ),
-            order=source.order,
+    compared = overlaps.Folder(folder, pieces, options.split_cc)
+    with files.locked(folder, "reconciling with it"):
+        found = global_ids.assigned(
+            _known(compared, loader), rule, split_cc=options.split_cc
         )
-    if segment_properties.can_have(options.output):
-        _describe(options.output, found)
+        told = summary.report(pieces, found)
+        summary.write_csv(found, folder / "segments.csv")
+        files.write_text(folder / "report.json", json.dumps(told, indent=1))
+        source.of_numbers = found.of_numbers
+        with program.Progress("Writing", "voxels") as progress:
+            conversion.execute(
+                plan,
+                opened,
+                progress=lambda now: progress.update(
+                    now.done, now.total, now.before
+                ),
+                order=source.order,
+            )
+        if segment_properties.can_have(options.output):
+            _describe(options.output, found)
     return Summary(told, plan.info, folder, state == "complete")
 
 
@@ -171,14 +176,15 @@ def _warn(pieces: pieces_lib.Pieces) -> None:
 
 def _known(
     folder: overlaps.Folder, loader: cores.Loader
-) -> list[overlaps.Known]:
+) -> Iterator[overlaps.Known]:
+    """What is known of each piece, one by one; what is not, first."""
     with program.Progress("Comparing", "subvolumes") as progress:
         todo = list(folder.todo())
         before = folder.total - len(todo)
         for number, index in enumerate(todo, before + 1):
             folder.save(index, folder.known(loader, index))
             progress.update(number, folder.total, before)
-    return [folder.load(index) for index in range(folder.total)]
+    yield from map(folder.load, range(folder.total))
 
 
 def _describe(output: str, found: global_ids.GlobalIds) -> None:

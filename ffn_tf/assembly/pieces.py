@@ -22,14 +22,14 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import json
 import pathlib
 import reprlib
 from typing import Any
 
 import numpy as np
 
-from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import subvolume
+from ffn_tf.inference import protos, subvolume
 from ffn_tf.volume.address import reversed_axes
 from ffn_tf.volume.box import Box, Triple, triple
 
@@ -148,7 +148,7 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
             f"--allow_missing, and they remain empty."
         )
     first = next(iter(headers.values()))
-    margins = _margins(first)
+    margins = _margins(first, f"{next(iter(headers))}: request")
     for axis, margin in zip(axes, margins):
         axis.check_overlaps(margin)
     return Pieces(
@@ -197,12 +197,14 @@ def _made_by(header: subvolume.Header) -> dict[str, Any]:
     }
 
 
-def _margins(header: subvolume.Header) -> Triple:
+def _margins(header: subvolume.Header, source: str) -> Triple:
     """Half a field of view, zyx; 0 where the file does not say it."""
     size = header.provenance.get("fov_size_zyx")
     if size is None and header.request:
-        asked = request_lib.from_serialized(header.request)
-        size = reversed_axes(asked.model_args.get("fov_size", (1, 1, 1)))
+        # Not request.py, which refuses what run_inference cannot do.
+        asked = protos.parse_binary("InferenceRequest", header.request, source)
+        arguments = json.loads(asked.model_args or "{}")
+        size = reversed_axes(arguments.get("fov_size", (1, 1, 1)))
     return triple(n // 2 for n in size or (1, 1, 1))
 
 
