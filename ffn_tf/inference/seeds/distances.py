@@ -66,7 +66,7 @@ def peaks_2d(
             maxima.local_maxima(
                 _distance_to_edges(*of_slice, voxel_size_zyx[1:]),
                 min_distance=min_distance,
-                threshold_abs=max(threshold_abs, 0),
+                threshold_abs=threshold_abs,
             )
             for of_slice in zip(image, excluded)
         ]

@@ -71,6 +71,13 @@ def test_an_image_without_edges_or_without_interior(value):
     assert peaks(image, excluded).shape == (0, 3)
 
 
+def test_a_flat_image_has_no_seeds_beside_its_segments():
+    image = np.ones((20, 21, 22), np.float32)
+    taken = np.zeros(image.shape, np.int32)
+    taken[:5] = 1
+    assert peaks(image, segmentation=taken).shape == (0, 3)
+
+
 def test_flat_voxels_far_from_any_edge_are_interior():
     image = np.zeros((15, 15, 121), np.float32)
     image[..., 5:116] = 1
@@ -221,6 +228,13 @@ def test_rejected_seeds_are_not_tried_again(rooms):
     assert [11, 11, 25] not in found
     assert found == sorted(found)
     assert len([x for _, _, x in found if x > 15]) >= 8
+
+
+def test_holes_of_one_voxel():
+    taken = np.full((9, 10, 11), 3)
+    taken[4, 5, 3] = taken[4, 5, 7] = 0
+    found = distances.fill_empty_space(taken)
+    assert found.tolist() == [[4, 5, 3], [4, 5, 7]]
 
 
 def test_empty_space_of_anisotropic_voxels(rooms):
