@@ -32,7 +32,6 @@ from ffn_tf.inference import (
     progress,
     run_options,
     runner,
-    subvolume,
 )
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
@@ -183,14 +182,19 @@ def main(argv: list[str]) -> None:
             "no objects were found. Look at the image: is it black there, or "
             "of another kind than what the network was trained on?"
         )
-    scored = summary.output_dir
+    folder = summary.output_dir
+    following = (
+        f"python -m ffn_tf.evaluate --segmentation={folder} --truth=ADDRESS "
+        f"--output_dir=out/scores"
+    )
     if len(summary.boxes) > 1:  # Each has ids of its own.
-        scored = str(subvolume.path_for(scored, summary.boxes[0].start))
+        following = (
+            f"python -m ffn_tf.reconcile --segmentation_dir={folder} "
+            f"--output=precomputed://{folder}/segmentation"
+        )
     program.finish(
-        f"{made} subvolume(s) in {summary.output_dir} "
-        f"({summary.skipped} were there)",
-        f"python -m ffn_tf.evaluate --segmentation={scored} "
-        f"--truth=ADDRESS --output_dir=out/scores",
+        f"{made} subvolume(s) in {folder} ({summary.skipped} were there)",
+        following,
     )
 
 

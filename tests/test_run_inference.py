@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ffn_tf import model, program, run_inference
+from ffn_tf import model, program, run_inference, volume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import run_options, subvolume
@@ -325,6 +325,25 @@ def test_no_objects_are_told(files, tmp_path):
     out, err = start(*as_flags(black)).communicate(timeout=250)
     assert out.startswith("0 segments, 0 voxels, 0 network calls")
     assert "warning: no objects were found" in err
+
+
+def test_several_subvolumes_and_what_to_do_next(files, tmp_path):
+    """The last line's command makes one segmentation of them."""
+    halves = {"subvolume_zyx": "14,14,16", "overlap_zyx": "0,0,8"}
+    out, err = start(*as_flags(files | halves)).communicate(timeout=250)
+    assert out.splitlines()[-1] == (
+        f"Wrote 2 subvolume(s) in {tmp_path}/out (0 were there). Next: python "
+        f"-m ffn_tf.reconcile --segmentation_dir={tmp_path}/out "
+        f"--output=precomputed://{tmp_path}/out/segmentation"
+    ), err
+    following = out.split("Next: python ")[1].split()
+    subprocess.run([sys.executable, *following], check=True, timeout=250)
+    with volume.open(f"{tmp_path}/out/segmentation") as found:
+        labels = found.read()
+    expected = np.zeros((14, 14, 24), int)
+    for label, box in enumerate((np.s_[3:11], np.s_[14:21]), start=1):
+        expected[3:11, 3:11, box] = label
+    np.testing.assert_array_equal(labels, expected)
 
 
 # -----------------------------------------------------------------------------

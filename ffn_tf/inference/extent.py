@@ -48,7 +48,8 @@ def subvolumes(
     """The boxes of at most `size_zyx` that cover `box`, in z, y, x order.
 
     Raises:
-      ValueError: a piece that is smaller than the network's field of view.
+      ValueError: a piece that is smaller than the network's field of view, or
+        neighbours that overlap by less than half of one.
     """
     pieces = tuple(grid.tile(box, size_zyx, overlap=overlap_zyx))
     for piece in pieces:
@@ -59,7 +60,34 @@ def subvolumes(
                 f"segment from. Ask for a bounding box (or --subvolume_zyx) "
                 f"of at least that size."
             )
+    _check_overlaps(pieces, triple(overlap_zyx), view.margin)
     return pieces
+
+
+def _check_overlaps(
+    pieces: Sequence[volume.Box],
+    overlap_zyx: volume.box.Triple,
+    margin: volume.box.Triple,
+) -> None:
+    """Refuses what reconcile would (assembly/pieces.py has the reasons)."""
+    gap = [0, 0, 0]
+    for axis, (overlap, least) in enumerate(zip(overlap_zyx, margin)):
+        _, *later = sorted({piece.start[axis] for piece in pieces})
+        if later and overlap < max(1, least):
+            raise ValueError(
+                f"The subvolumes that meet at {'zyx'[axis]} {later[0]} overlap "
+                f"by {overlap} voxels; expected at least half a field of view, "
+                f"{max(1, least)}, for objects to be recognised, and better "
+                f"twice that. Give a larger --overlap_zyx."
+            )
+        if later:
+            gap[axis] = max(0, 2 * least - overlap)
+    if any(gap):
+        program.warn(
+            f"between neighbouring subvolumes no field of view will be centred "
+            f"on {tuple(gap)} voxels (z, y, x): objects there are of lower "
+            f"quality. A larger --overlap_zyx avoids it."
+        )
 
 
 def with_tissue(
