@@ -29,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import pathlib
 import sys
 from typing import Any
@@ -113,7 +114,7 @@ def run(
         opened = stack.enter_context(open_volumes(options))
         settings = new_settings(options, augment, opened, policy.patch_size)
         described = _as_json(options, optimizer, augment)
-        origin = {
+        origin: dict[str, Any] = {
             "program": "ffn_tf.train",
             "options": described,
             "normalisation": {
@@ -132,6 +133,7 @@ def run(
             ranking.best,
         )
         _check_folder(root, described, kept.all())
+        _check_images(kept.all(), origin["normalisation"])
         training = loop.Training(
             step.TrainStep(
                 network,
@@ -254,6 +256,26 @@ def _check_folder(
             f"{root}: holds a training with other options ({changes}); give "
             f"the same to go on with it, or another --train_dir."
         )
+
+
+def _check_images(
+    kept: list[tuple[int, pathlib.Path]],
+    normalisations: dict[str, dict[str, float]],
+) -> None:
+    """Refuses images whose grey values are not what they were."""
+    if not kept:
+        return
+    before = model.origin(str(kept[-1][1])).get("normalisation", {})
+    for name, new in normalisations.items():
+        old = before.get(name, new)
+        # Not bit for bit: processors may add up in another order.
+        if any(not math.isclose(old[k], new[k], rel_tol=1e-5) for k in new):
+            raise ValueError(
+                f"The image {name!r} was normalised by {old}, now by {new}: it "
+                f"has changed since the training began. Put it back, or begin "
+                f"in another --train_dir, with the last checkpoint as "
+                f"--init_checkpoint."
+            )
 
 
 def as_line(progress: loop.Progress) -> str:

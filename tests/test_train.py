@@ -272,6 +272,22 @@ def test_grey_values_that_augmentation_would_clip(
     assert program.run(options, FAST, fits).steps == 1
 
 
+def test_an_image_that_has_changed(
+    data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    image = np.load(data / "image.npy")
+    np.save(tmp_path / "image.npy", image)
+    volumes = (f"v:{tmp_path}/image.npy",)
+    options = _options(data, tmp_path, data_volumes=volumes, max_steps=1)
+    program.run(options, FAST)
+    np.save(tmp_path / "image.npy", 255 - image)
+    longer = dataclasses.replace(options, max_steps=2)
+    with pytest.raises(ValueError, match=r"'v' was normalised by .* now by"):
+        program.run(longer, FAST)
+    np.save(tmp_path / "image.npy", image)
+    assert program.run(longer, FAST).steps == 2
+
+
 def test_two_trainers(data: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (tmp_path / "run").mkdir()
     with (

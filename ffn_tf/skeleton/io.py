@@ -28,6 +28,7 @@ import itertools
 import json
 import os
 import pathlib
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -42,6 +43,7 @@ _DAMAGED = (
     OSError,
     EOFError,
     RuntimeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

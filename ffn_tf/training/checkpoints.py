@@ -22,6 +22,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import tokenize
 from typing import Any
 import zipfile
 
@@ -39,6 +40,7 @@ _DAMAGED = (
     KeyError,
     EOFError,
     RuntimeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
 )
 

@@ -177,6 +177,15 @@ class Examples:
                 f"The coordinates {', '.join(self._settings.files)} hold no "
                 f"examples: an empty partition."
             ) from None
+        if not np.isfinite(example.image).all():
+            # A network's rectifiers would hide it.
+            index, *center = example.place.tolist()
+            raise ValueError(
+                f"The image of {self._patches.names[index]!r} at x, y, z = "
+                f"{center} is not finite once it is normalised and augmented: "
+                f"mean {self._means[index]:g}, stddev "
+                f"{self._stddevs[index]:g}. Give others, or augment less."
+            )
         self.taken += 1
         return example
 

@@ -162,6 +162,15 @@ def test_coordinates_that_do_not_fit(folder: pathlib.Path) -> None:
     _fails(folder, path, "hold no examples")
 
 
+def test_images_that_are_not_finite(folder: pathlib.Path) -> None:
+    huge = pipeline.Normalisation(0, 1e-45)  # Of float32 the least.
+    settings = _settings(folder, normalisations={"a": huge, "b": huge})
+    with _patches(folder) as opened:
+        examples = pipeline.Examples(opened, settings)
+        with pytest.raises(ValueError, match=r"'.' at x, y, z = .* not finite"):
+            next(examples)
+
+
 def test_damaged_coordinates(folder: pathlib.Path) -> None:
     good = (folder / "c-00000-of-00002").read_bytes()
     path = folder / "bad"
