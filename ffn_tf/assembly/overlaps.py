@@ -70,7 +70,9 @@ def known(pieces: Pieces, loader: Loader, index: int, split_cc: bool) -> Known:
     Raises:
       ValueError: it, or one that it overlaps, is damaged.
     """
-    mine, box = loader.core(index), pieces.all[index].box
+    # Held from here on: the loader may have room for one piece alone.
+    mine, labels = loader.core(index), loader.labels(index)
+    box, seeds = pieces.all[index].box, loader.seeds(index)
     voxels = np.zeros(len(mine.ids), np.int64)
     numbers, counts = fastremap.unique(mine.voxels, return_counts=True)
     voxels[numbers] = counts
@@ -80,18 +82,18 @@ def known(pieces: Pieces, loader: Loader, index: int, split_cc: bool) -> Known:
     for other in pieces.neighbours(index):
         both = box.clipped(pieces.all[other].box)
         shared[other] = volume.contingency.count(
-            _part(loader, pieces, index, both),
+            labels[both.relative_to(box.start).slices],
             _part(loader, pieces, other, both),
         )
         if split_cc:
             touching[other] = _touching(mine, loader.core(other))
-    ids = fastremap.unique(loader.labels(index)).astype(np.uint64)
+    ids = fastremap.unique(labels).astype(np.uint64)
     return Known(
         np.union1d(ids, np.zeros(1, np.uint64)),
         mine.ids,
         voxels,
         _boxes(mine),
-        _seeds(mine, loader.seeds(index), split_cc),
+        _seeds(mine, seeds, split_cc),
         shared,
         touching,
     )

@@ -144,8 +144,9 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
         raise FileNotFoundError(
             f"{folder}: {len(missing)} of {len(missing) + len(boxes)} "
             f"subvolumes are missing, at zyx {_few(missing)}. Run the same "
-            f"run_inference again, which makes what is missing; or give "
-            f"--allow_missing, and they remain empty."
+            f"run_inference again, which makes what is missing (but where "
+            f"its --tissue has none); or give --allow_missing, and they remain "
+            f"empty."
         )
     first = next(iter(headers.values()))
     margins = _margins(first, f"{next(iter(headers))}: request")

@@ -304,8 +304,8 @@ def open_result(address: str) -> volume.Volume:
             raise ValueError(
                 f"{path}: expected one subvolume, found {len(found)}. Each "
                 f"counts its segments from 1, so they cannot be read as one "
-                f"volume before they are reconciled; open one of them, such "
-                f"as {found[0]}."
+                f"volume before they are reconciled (python -m "
+                f"ffn_tf.reconcile); open one of them, such as {found[0]}."
             )
         path = found[0]
     result = load(path)

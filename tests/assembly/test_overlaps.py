@@ -11,6 +11,7 @@ import subvolumes
 from ffn_tf import volume
 from ffn_tf.assembly import cores, overlaps
 from ffn_tf.assembly import pieces as pieces_lib
+from ffn_tf.inference import subvolume
 from ffn_tf.volume import contingency
 
 
@@ -153,6 +154,21 @@ def test_nothing_in_it(tmp_path, split_cc):
     assert first.ids.tolist() == first.number_ids.tolist() == [0]
     assert first.boxes.shape == (1, 2, 3) and first.seeds.shape == (1, 3)
     assert rows(first.shared[1]) == [(0, 0, 60)]
+
+
+@pytest.mark.parametrize("split_cc", [False, True])
+def test_with_room_for_one_each_file_is_read_once(
+    blocks, monkeypatch, split_cc
+):
+    pieces = pieces_lib.found(str(blocks))
+    loader = cores.Loader(pieces, split_cc=split_cc, max_bytes=0)
+    load, read = subvolume.load, []
+    monkeypatch.setattr(
+        subvolume, "load", lambda path: read.append(path) or load(path)
+    )
+    found = overlaps.known(pieces, loader, 0, split_cc)
+    assert len(found.shared) == 7
+    assert len(read) == len({*read}) == 8
 
 
 # -----------------------------------------------------------------------------
