@@ -23,6 +23,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 
 import numpy as np
@@ -155,9 +156,11 @@ def _write(
     drawing, scattering, shuffling = np.random.default_rng(seed).spawn(3)
     folder = paths[0].parent
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder, prefix=f".tmp-{paths[0].name}-"
-    ) as temporary:
+    prefix = f".tmp-{paths[0].name}-"
+    for path in folder.iterdir():  # Of killed processes.
+        if path.name.startswith(prefix):
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as temporary:
         root = pathlib.Path(temporary)
         buckets = coordinates.Buckets(root, plan.num_examples, len(paths))
         buckets.fill(coordinates.examples(sources, plan, drawing), scattering)

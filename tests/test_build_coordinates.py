@@ -117,8 +117,11 @@ def test_a_killed_run_begins_anew(partitions: str) -> None:
     first = program.run(options)
     before = [path.read_bytes() for path in first.paths]
     first.paths[1].unlink()  # As if killed between the two renames.
+    folder = first.paths[0].parent
+    (folder / f".tmp-{first.paths[0].name}-abc").mkdir()
     again = program.run(options)
     assert not again.was_there
+    assert not list(folder.glob(".tmp-*"))
     assert [path.read_bytes() for path in again.paths] == before
 
 
