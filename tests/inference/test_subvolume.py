@@ -11,6 +11,7 @@ import shutil
 import sys
 import types
 import zipfile
+import zlib
 
 import hypothesis
 from hypothesis import strategies as st
@@ -143,6 +144,43 @@ def test_a_file_of_ours_knows_where_it_lies(tmp_path) -> None:
     shutil.copy(path, tmp_path / "seg-1_2_3.npz")
     with pytest.raises(ValueError, match=r"says corner zyx \(3, 2, 1\)"):
         subvolume_lib.load(tmp_path / "seg-1_2_3.npz")
+
+
+def test_header_says_it_without_the_voxels(tmp_path) -> None:
+    made = make()
+    path = subvolume_lib.save(tmp_path, made)
+    header = subvolume_lib.header(path)
+    assert (header.box, header.request) == (made.box, made.request)
+    assert header.provenance == made.provenance
+    with zipfile.ZipFile(path) as file:
+        data = file.read("segmentation.npy")
+    assert header.checksum == zlib.crc32(data)
+    other = make(segmentation=made.segmentation[::-1])
+    subvolume_lib.save(tmp_path, other)
+    assert subvolume_lib.header(path).checksum != header.checksum
+
+
+def test_header_of_google_ffns(tmp_path) -> None:
+    path = pickled_npz(tmp_path / "seg-7_6_5.npz", b"", request=b"\x01")
+    header = subvolume_lib.header(path)
+    assert header.box == volume.Box.from_size((5, 6, 7), (1, 1, 1))
+    assert (header.request, header.provenance) == (b"\x01", {})
+
+
+def test_header_of_no_such_thing(tmp_path) -> None:
+    path = tmp_path / "seg-7_6_5.npz"
+    with pytest.raises(FileNotFoundError):
+        subvolume_lib.header(path)
+    np.savez(path, labels=np.ones((1, 1, 1)))
+    with pytest.raises(ValueError, match="no 'segmentation' in it"):
+        subvolume_lib.header(path)
+    np.savez(path, segmentation=np.ones((3, 4)))
+    with pytest.raises(ValueError, match=r"seg-7_6_5\.npz: cannot be read"):
+        subvolume_lib.header(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("segmentation.npy", b"\x93NUMPY\x09\x00")
+    with pytest.raises(ValueError, match=r"an array format \(9, 0\)"):
+        subvolume_lib.header(path)
 
 
 def test_find_refuses_a_name_without_corner(tmp_path) -> None:

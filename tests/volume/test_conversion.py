@@ -224,6 +224,23 @@ def test_whole_sections(block_bytes, chunk, in_memory, tmp_path, monkeypatch):
     check(output, brighter(DOMAIN, EM)[1], plan.info)
 
 
+def test_blocks_in_an_order(tmp_path, monkeypatch):
+    """Those of one value follow each other; the voxels are the same."""
+    source, read = source_of(LABELS), []
+    plan = planned(source, f"{tmp_path}/em.zarr")
+    monkeypatch.setattr(
+        conversion.slabs,
+        "streamed",
+        lambda source, target, boxes, *rest: (
+            read.extend(boxes) or slabs.stream.copy(source, target, read)
+        ),
+    )
+    conversion.execute(plan, source, order=lambda box: -box.start[1] // 16)
+    values = [-box.start[1] // 16 for box in read]
+    assert len({*values}) > 2 and values == sorted(values)
+    np.testing.assert_array_equal(volume.open(plan.output).read(), LABELS)
+
+
 def test_a_job_that_is_done_says_so(tmp_path):
     """Also of the scales that are made when all blocks are written."""
     source, states = source_of(EM), []
