@@ -282,7 +282,7 @@ def test_segments_in_viewers_are_the_largest(segments, tmp_path, monkeypatch):
 # Killed, and at once
 # -----------------------------------------------------------------------------
 
-_BLOCK = 2**17
+_BLOCK = 2**16
 # The program, with blocks so small that there are many.
 _SMALL_BLOCKS = f"""
 import runpy
@@ -302,9 +302,9 @@ def _content(folder):
 
 @pytest.mark.parametrize("after", ["overlaps", "blocks"])
 def test_killed_and_run_again(tmp_path, monkeypatch, after):
-    labels = bars((60, 100, 140))
+    labels = bars((48, 80, 112))
     segments, output = tmp_path / "segments", tmp_path / "segmentation"
-    subvolumes.cut(segments, labels, (34, 50, 60), (8, 9, 10), seed=0)
+    subvolumes.cut(segments, labels, (28, 44, 61), (8, 9, 10), seed=0)
     asked = reconcile.Options(
         segmentation_dir=str(segments),
         output=f"precomputed://{output}",
@@ -347,7 +347,7 @@ def test_killed_and_run_again(tmp_path, monkeypatch, after):
     )
     assert not reconcile.run(asked, RULE).was_there
     if after == "blocks":
-        assert len(written) == len({*written}) == 4 * 4 * 5 - num_done
+        assert len(written) == len({*written}) == 3 * 5 * 4 - num_done
     undisturbed = dataclasses.replace(
         asked,
         output=f"precomputed://{tmp_path}/undisturbed",
