@@ -120,6 +120,14 @@ def test_brightest_of_a_disk(points):
     assert [0, 5, 8] not in found.tolist()
 
 
+def test_seeds_of_a_slice_are_apart_as_the_crow_flies():
+    image = np.zeros((1, 14, 17), np.float32)
+    image[0, 5, 6] = image[0, 8, 9] = 1  # 3 rows and columns, 4.24 pixels.
+    for distance, expected in ((4, 2), (5, 1)):
+        found = brightness.image_peaks_2d_disk(image, distance)
+        assert len(found) == expected
+
+
 def test_dense_is_all_above_the_threshold(points):
     found = brightness.dense(points, threshold=6)
     assert found.tolist() == [[0, 5, 6], [1, 8, 9], [3, 9, 4]]
