@@ -10,8 +10,9 @@ or `--inference_request=FILE.pbtxt`, a request of google/ffn; flags that are
 given beside it take precedence over what it says. Without one,
 
     --model_checkpoint               is the network that comes with this package
-                                     (ffn_tf/model/shipped/README.md), and the
-                                     thresholds are those that suit it
+                                     (ffn_tf/model/shipped/README.md)
+    thresholds                       are those that suit it, or a network of
+                                     ffn_tf.train, and are said
     --image_mean, --image_stddev     are those of the training, of a network of
                                      ffn_tf.train; measured, if it had several
 
@@ -106,19 +107,29 @@ def _request(path: str) -> request_lib.InferenceRequest:
     ours = program.given_flags(options_lib.InferenceOptions)
     theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
-        options = options_lib.InferenceOptions(**ours)
+        options, what = options_lib.InferenceOptions(), ""
         if "model_checkpoint" not in theirs and "image" in theirs:
             theirs["model_checkpoint"] = model.SHIPPED
-            options = dataclasses.replace(options_lib.SHIPPED, **ours)
-            line = program.command_line(
-                "run_inference", request_lib.InferenceRequest(**theirs), options
-            )
-            progress.note(f"With the network that comes with ffn_tf: {line}")
+            options = options_lib.SHIPPED
+            what = "With the network that comes with ffn_tf"
+        elif _is_ours(theirs.get("model_checkpoint", "")):
+            options = options_lib.OF_TRAINING
+            what = "With the thresholds for networks of ffn_tf.train"
+        options = dataclasses.replace(options, **ours)
+        if what:
+            request = request_lib.InferenceRequest(**theirs)
+            line = program.command_line("run_inference", request, options)
+            progress.note(f"{what}: {line}")
         theirs = _normalisation(theirs) | theirs
         return request_lib.InferenceRequest(options=options, **theirs)
     request = request_lib.parse(pathlib.Path(path))
     thresholds = dataclasses.replace(request.options, **ours)
     return dataclasses.replace(request, options=thresholds, **theirs)
+
+
+def _is_ours(checkpoint: str) -> bool:
+    made_by = model.origin(checkpoint) if checkpoint else {}
+    return made_by.get("program") == "ffn_tf.train"
 
 
 def _normalisation(given: dict[str, Any]) -> dict[str, float]:

@@ -228,9 +228,9 @@ def test_grey_values_as_in_training(asked, trained, capsys):
     network = trained(a=(100.5, 20.25), b=(100.5, 20.25))
     request, _ = asked("--image=em.h5:raw", network)
     assert (request.image_mean, request.image_stddev) == (100.5, 20.25)
-    assert capsys.readouterr().err == (
-        "Grey values as in training: --image_mean=100.5 --image_stddev=20.25\n"
-    )
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "Grey values as in training: --image_mean=100.5 --image_stddev=20.25"
+    ]
 
 
 def test_flags_take_precedence_over_the_training(asked, trained, capsys):
@@ -240,8 +240,9 @@ def test_flags_take_precedence_over_the_training(asked, trained, capsys):
     both = ("--image_mean=1", "--image_stddev=2")
     request, _ = asked("--image=em.h5:raw", network, *both)
     assert (request.image_mean, request.image_stddev) == (1, 2)
-    (said,) = capsys.readouterr().err.splitlines()  # Of the first alone.
-    assert said.endswith("--image_mean=100.5 --image_stddev=33")
+    said = capsys.readouterr().err.splitlines()
+    (grey,) = [line for line in said if line.startswith("Grey values")]
+    assert grey.endswith("--image_mean=100.5 --image_stddev=33")
 
 
 def test_a_request_takes_precedence_over_the_training(
@@ -261,7 +262,11 @@ def test_grey_values_of_several_kinds_are_measured(
     network = trained(a=(100, 20), b=(90, 20))
     request, _ = asked(image, network)
     assert (round(request.image_mean), round(request.image_stddev)) == (90, 7)
-    assert capsys.readouterr().err.startswith("Grey values as measured: ")
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("Grey values as measured: ")
+    )
     request, _ = asked(image, network, "--image_mean=95", "--image_stddev=20")
     assert request.image_mean == 95
 
@@ -278,6 +283,17 @@ def test_without_a_network_it_is_the_shipped_one(asked, tmp_path, capsys):
     request, _ = asked(f"--image={tmp_path}/em.npy", "--min_segment_size=7")
     assert request.options.min_segment_size == 7
     assert request.options.disco_seed_threshold == -1
+
+
+def test_networks_of_our_training_have_thresholds_that_suit_them(
+    asked, trained, capsys
+):
+    network = trained(a=(100, 20))
+    request, _ = asked("--image=em.h5:raw", network)
+    assert request.options == options_lib.OF_TRAINING
+    assert "--disco_seed_threshold=-1" in capsys.readouterr().err
+    request, _ = asked("--image=em.h5:raw", network, "--disco_seed_threshold=0")
+    assert request.options.disco_seed_threshold == 0
 
 
 def test_networks_of_others_have_the_defaults(asked, brightness, capsys):

@@ -108,6 +108,8 @@ class InferenceOptions:
         check(0 <= size < 2**31, "min_segment_size", expected, size)
 
 
-# For the network that comes with this package (ffn_tf/model/shipped/README.md),
-# whose training lets voxels come back that a field of view had left out.
-SHIPPED = InferenceOptions(disco_seed_threshold=-1, min_segment_size=2000)
+# For networks of ffn_tf.train, which lets voxels come back that a field of view
+# had left out. So does google/ffn's training, but not its inference.
+OF_TRAINING = InferenceOptions(disco_seed_threshold=-1)
+# For the one that comes with this package (ffn_tf/model/shipped/README.md).
+SHIPPED = dataclasses.replace(OF_TRAINING, min_segment_size=2000)

@@ -31,6 +31,7 @@ from ffn_tf.inference import options as options_lib
 from ffn_tf.validation import record
 from ffn_tf.volume import source
 
+_THRESHOLDS = options_lib.OF_TRAINING
 _EDGE = 96  # Of the box that nobody has asked for.
 
 
@@ -117,6 +118,7 @@ class Validator:
             "size_zyx": list(self.box.size),
             "skeletons": options.eval_skeletons or None,
             "merge_threshold": options.eval_merge_threshold,
+            "disco_seed_threshold": _THRESHOLDS.disco_seed_threshold,
         }
 
     def check_view(self, view: model.FieldOfView) -> None:
@@ -141,7 +143,10 @@ class Validator:
         mean, stddev = self._normalisation(model.origin(str(folder)))
         engine = engine_lib.create(network, *engine_lib.resolve("auto", "auto"))
         labels = segmented(
-            network, engine, intensity.normalised(self._image, mean, stddev)
+            network,
+            engine,
+            intensity.normalised(self._image, mean, stddev),
+            _THRESHOLDS,
         )
         comparison = self._compared(labels)
         runs = self._run_length(labels)
@@ -188,15 +193,15 @@ def segmented(
     network: model.ConvStack,
     engine: engine_lib.Engine,
     image: np.ndarray,
-    options: options_lib.InferenceOptions | None = None,
+    options: options_lib.InferenceOptions,
 ) -> np.ndarray:
-    """Flood filling of one box, as run_inference does by default.
+    """Flood filling of one box, as run_inference does.
 
     Args:
       network: whose geometry counts.
       engine: what predicts, of a batch of 1.
       image: [z, y, x] float32, normalised.
-      options: None: the defaults.
+      options: thresholds.
 
     Returns:
       [z, y, x] int32, ids from 1 on, none left out.
@@ -204,7 +209,7 @@ def segmented(
     canvas = canvas_lib.Canvas(
         image,
         network.view,
-        options or options_lib.InferenceOptions(),
+        options,
         seeds.find(
             "PolicyPeaks",
             image,

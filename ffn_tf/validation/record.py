@@ -4,8 +4,8 @@
         step        12000
         scores      the fields of `Scores`
         settings    what was segmented: image, truth, start_zyx, size_zyx,
-                    skeletons, merge_threshold; scores of different ones cannot
-                    be compared
+                    skeletons, merge_threshold, disco_seed_threshold; scores of
+                    different ones cannot be compared
         made_by     image_mean, image_stddev, engine, compute_dtype, code
 
 VOI and adapted Rand error are over all voxels with a truth; what has no segment

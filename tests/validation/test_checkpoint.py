@@ -45,6 +45,7 @@ def test_scores(tissue, trained):
         "size_zyx": [20, 16, 28],
         "skeletons": None,
         "merge_threshold": 0,
+        "disco_seed_threshold": -1,
     }
     assert found.made_by["image_mean"] == 400
 
