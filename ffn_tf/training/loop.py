@@ -31,6 +31,8 @@ from ffn_tf.training.summaries import Summaries
 
 _FIRST_S = 5.0  # Until the first line for people.
 
+_OPENED_EVERY = 4  # Steps, until as many are open as are asked for.
+
 # What is told of a training, every few seconds.
 Tell = Callable[["Progress"], None]
 # What is done with a new checkpoint: (folder, step, summaries).
@@ -107,8 +109,8 @@ class Training:
           step, policy: what is trained, and how it walks.
           checkpoints, summaries: where to.
           batch_size: views of one step.
-          num_open: examples that are walked over at a time, at least as many;
-            of more, those of a step are drawn.
+          num_open: examples that are walked over at a time, at least as many,
+            after some steps; of more, those of a step are drawn.
           seed: of that draw.
           origin: kept with the network.
         """
@@ -172,8 +174,11 @@ class Training:
                 every = schedule.checkpoint_steps
                 is_multiple = every > 0 and self.steps % every == 0
                 if clock.is_due("checkpoint") or is_multiple:
+                    begin = time.monotonic()
                     self._save(examples, checked)
                     clock.begin("checkpoint")  # `checked` may take long.
+                    for window in (told, summed):
+                        window.leave_out(time.monotonic() - begin)
             if self._is_ahead():
                 # Who stops it will not wait for a validation.
                 self._save(examples, None if signals.is_due else checked)
@@ -197,15 +202,17 @@ class Training:
             if walk.offset is None:
                 tracker.add_patch(walk)
                 self._walks[i] = new()
-        while len(self._walks) < self._num_open:
+        # One by one, so that they do not all begin, and end, together.
+        wanted = self._batch_size + self.steps // _OPENED_EVERY
+        while len(self._walks) < min(wanted, self._num_open):
             self._walks.append(new())
         return waited
 
     def _one_step(self, tracker: Tracker) -> float:
         chosen = self._walks
-        if self._num_open > self._batch_size:
+        if len(self._walks) > self._batch_size:
             places = self._rng.choice(
-                self._num_open, self._batch_size, replace=False
+                len(self._walks), self._batch_size, replace=False
             )
             chosen = [self._walks[i] for i in places]
         views = [walk.view() for walk in chosen]
@@ -302,6 +309,10 @@ class _Window:
         self._losses.append(loss)
         self._fovs += fovs
         self._waited += waited
+
+    def leave_out(self, seconds: float) -> None:
+        """That were not for training."""
+        self._since += seconds
 
     def progress(self, step: int, scores: dict[str, float]) -> Progress:
         """Since the last time; begins anew."""
