@@ -218,6 +218,7 @@ def _trained(folder: pathlib.Path, max_steps: int) -> str:
         )
     )
 
+    _, fastest = engine_lib.resolve("auto", "auto")
     line = Line()
     summary = train.run(
         TrainOptions(
@@ -226,8 +227,7 @@ def _trained(folder: pathlib.Path, max_steps: int) -> str:
             label_volumes=(f"v:{folder}/labels_seen.zarr",),
             train_dir=f"{folder}/training",
             init_checkpoint=model.SHIPPED,
-            ignore_borders=True,
-            compute_dtype="bfloat16",
+            compute_dtype="bfloat16" if fastest == "bfloat16" else "float32",
             batch_size=8,
             max_steps=max_steps,
             checkpoint_interval=300,
