@@ -225,7 +225,7 @@ class Run:
             "subvolumes_from_zyx": self.box.start,
             "skip_blank": self.options.skip_blank,
             "tissue": self.options.tissue,
-            "isotropic_seeds": self.options.isotropic_seeds,
+            "seeds_voxel_size": self.preparation.voxel_size_zyx,
             "keep_probability_maps": self.options.keep_probability_maps,
             "keep_history": self.options.keep_history,
         }
