@@ -148,6 +148,14 @@ class Canvas:
         """Of the voxels, so that a state is not taken for another image's."""
         return hashlib.sha256(self.image.tobytes()).hexdigest()
 
+    @property
+    def share_tried(self) -> float:
+        """Of the seeds, as far as their stages have been found."""
+        here = self.next_seed / max(len(self.seeds), 1)
+        if not self._stages:
+            return here
+        return (max(self._next_stage - 1, 0) + here) / len(self._stages)
+
     def segment_all(self) -> Generator[Request, np.ndarray, None]:
         """Tries every remaining seed, in order."""
         while self._start is not None or self._has_seeds():

@@ -75,9 +75,7 @@ class Progress:
         gone = self._line.due()
         if gone is None:
             return
-        tried = self._done + sum(
-            canvas.next_seed / max(len(canvas.seeds), 1) for canvas in canvases
-        )
+        tried = self._done + sum(canvas.share_tried for canvas in canvases)
         ever = self._steps + sum(c.counters["steps"] for c in canvases)
         share = max(
             min(ever / self._expected, 0.99), tried / self._num_canvases
