@@ -109,3 +109,23 @@ def test_a_canvas_goes_on_with_stages_and_keepsakes(
     assert again.kept.history == whole.kept.history
     assert len(whole.kept.history) == whole.counters["steps"]
     assert again.counters == whole.counters
+
+
+def test_the_share_of_seeds_goes_up_with_the_stages(
+    blocks, make_canvas, flood, oracle
+):
+    stages = [
+        lambda _: np.array([[2, 8, 6], [4, 3, 9]]),
+        lambda segmentation: np.argwhere(segmentation == 0),
+    ]
+    canvas = make_canvas(blocks, [], stages=stages)
+    shares = [canvas.share_tried]
+
+    def predict(image, seed):
+        shares.append(canvas.share_tried)
+        return oracle(image, seed)
+
+    flood(canvas.segment_all(), predict)
+    shares.append(canvas.share_tried)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[1], shares[-1]) == (0, 0.25, 1)

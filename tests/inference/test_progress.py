@@ -14,8 +14,7 @@ VIEW = model.FieldOfView((33, 33, 33), (8, 8, 8))
 def canvas(steps, tried, seeds=1000):
     return types.SimpleNamespace(
         counters={"steps": steps, "voxels-segmented": 1000 * steps},
-        next_seed=tried,
-        seeds=range(seeds),
+        share_tried=tried / seeds,
         origins=range(3),
     )
 
