@@ -55,6 +55,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_partitions.py --quick
 	$(BIN)/python benchmarks/bench_input.py --quick
 	$(BIN)/python benchmarks/bench_train.py --quick
+	$(BIN)/python benchmarks/bench_reconcile.py --quick
 
 format: $(READY)
 	$(BIN)/ruff format .
