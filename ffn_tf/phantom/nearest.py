@@ -84,6 +84,17 @@ class Capsules:
         high = (np.maximum(self.a, self.b) + radius).max(0)
         return low, high
 
+    @property
+    def steepness(self) -> np.ndarray:
+        """[n]: how much `distance` changes from place to place, at most.
+
+        1 nm for each, and more where the radius changes along the axis.
+        """
+        along = self.b - self.a
+        length2 = np.maximum((along * along).sum(1), 1e-9)
+        found: np.ndarray = np.sqrt(1 + (self.rb - self.ra) ** 2 / length2)
+        return found
+
     def distance(self, points: np.ndarray) -> np.ndarray:
         """Signed distance of `points` [m, 3] to each surface: [m, n]."""
         along = self.b - self.a
@@ -173,7 +184,11 @@ def _close(capsules: Capsules, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         worst = np.minimum(second, first + 2 * DEPTH_NM)
     else:
         worst = first
-    return distance - half <= worst + half
+    steepness = capsules.steepness
+    found: np.ndarray = (
+        distance - half * steepness <= worst + half * steepness.max(initial=1)
+    )
+    return found
 
 
 def _divide_tiles(
