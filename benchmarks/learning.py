@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import pathlib
 from typing import Any
 
@@ -44,6 +45,8 @@ from ffn_tf.validation import checkpoint
 UNSEEN_SEED = 7
 _HALF = 125
 _CENTERS_MARGIN = 18
+# Larger than that of segmenting: docs/decisions/007-training-from-nothing.md.
+_TRAINED_VIEW = {"fov_size": [25, 25, 25], "deltas": [6, 6, 6]}
 
 
 def _scores(truth: np.ndarray, labels: np.ndarray) -> evaluation.Comparison:
@@ -73,7 +76,7 @@ def _head(what: str) -> None:
 
 def _segmented(folder: str, image: np.ndarray) -> np.ndarray:
     """By the shipped network, or one trained from it, as run_inference does."""
-    network = model.load(folder)
+    network = model.load(folder, model.load(model.SHIPPED).view)
     engine = engine_lib.create(network, *engine_lib.resolve("auto", "auto"))
     opened = volume.from_array(image)
     mean, stddev = volume.grey.measured(opened)
@@ -227,15 +230,17 @@ def _trained(folder: pathlib.Path, max_steps: int) -> str:
             label_volumes=(f"v:{folder}/labels_seen.zarr",),
             train_dir=f"{folder}/training",
             init_checkpoint=model.SHIPPED,
+            model_args=json.dumps(_TRAINED_VIEW),
             compute_dtype="bfloat16" if fastest == "bfloat16" else "float32",
             batch_size=8,
+            mix_num_batches=8,
             max_steps=max_steps,
             checkpoint_interval=300,
             keep_checkpoints=0,
         ),
         step.OptimizerOptions(
             optimizer="adam",
-            learning_rate=0.001,
+            learning_rate=0.0003,
             learning_rate_schedule="cosine",
             warmup_steps=100,
             ema_decay=0.999,
