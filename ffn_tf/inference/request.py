@@ -58,21 +58,24 @@ class InferenceRequest:
         "convstack_3d.ConvStack3DFFNModel",
         help="The network's architecture, by google/ffn's name.",
     )
-    model_args: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    model_args: Mapping[str, Any] = program.mapping(
+        help="The network's field of view, as google/ffn writes it: fov_size "
+        "and deltas, x,y,z; depth and features are checked."
+    )
     options: InferenceOptions = dataclasses.field(
         default_factory=InferenceOptions
     )
     seed_policy: str = program.option(
         "PolicyPeaks", help="How the places to start from are found."
     )
-    seed_policy_args: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
+    seed_policy_args: Mapping[str, Any] = program.mapping(
+        help="Of that policy, by google/ffn's names."
     )
     movement_policy_name: str = program.option(
         "", help="How the field of view moves; empty: by its faces' maxima."
     )
-    movement_policy_args: Mapping[str, Any] = dataclasses.field(
-        default_factory=dict
+    movement_policy_args: Mapping[str, Any] = program.mapping(
+        help="Of that policy: deltas, z,y,x, how far it moves."
     )
     masks: str = program.option(
         "",

@@ -8,6 +8,7 @@ from ffn_tf.program.options import (
     define_flags,
     from_flags,
     given_flags,
+    mapping,
     option,
 )
 from ffn_tf.program.progress import Progress, watched
@@ -23,6 +24,7 @@ __all__ = [
     "finish",
     "from_flags",
     "given_flags",
+    "mapping",
     "named",
     "option",
     "start",

@@ -10,13 +10,15 @@
 
 A field without a default is a required flag. The type of a field decides the
 flag: str, int, float, bool, `X | None`, `tuple[int, int, int]` (three
-comma-separated integers), `tuple[str, ...]` (a comma-separated list), and
-str with `choices=` (an enum).
+comma-separated integers), `tuple[str, ...]` (a comma-separated list), str with
+`choices=` (an enum), and `Mapping[str, Any]` (a JSON object; by default empty).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
+import json
 import math
 import shlex
 import types
@@ -42,6 +44,16 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def mapping(*, help: str) -> Any:
+    """A field of type Mapping that becomes a flag; by default it is empty."""
+    metadata = {"help": help, "choices": ()}
+    return dataclasses.field(default_factory=dict, metadata=metadata)
+
+
+def _is_mapping(annotation: Any) -> bool:
+    return typing.get_origin(annotation) is Mapping
+
+
 def _plain_type(annotation: Any) -> Any:
     """`X` of `X | None`; anything else unchanged."""
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -55,6 +67,10 @@ def _define(field: dataclasses.Field[Any], annotation: Any) -> None:
     missing = field.default is dataclasses.MISSING
     default: Any = None if missing else field.default
     plain = _plain_type(annotation)
+    if _is_mapping(plain):
+        flags.DEFINE_string(name, "{}", meta["help"])
+        _validate_mapping(name)
+        return
     if meta["choices"]:
         flags.DEFINE_enum(name, default, list(meta["choices"]), meta["help"])
     elif plain is bool:
@@ -99,6 +115,18 @@ def _validate_tuple(name: str, item: type, length: int) -> None:
     )
 
 
+def _validate_mapping(name: str) -> None:
+    def is_valid(text: str) -> bool:
+        try:
+            return isinstance(json.loads(text), dict)
+        except (ValueError, RecursionError):
+            return False
+
+    flags.register_validator(
+        name, is_valid, message="""expected a JSON object, {"name": value}"""
+    )
+
+
 def define_flags(options: type) -> None:
     """Defines one absl flag for each field of the dataclass `options`."""
     annotations = typing.get_type_hints(options)
@@ -128,6 +156,11 @@ def command_line(name: str, *options: Any) -> str:
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)
             if "help" not in field.metadata or _same(value, field.default):
+                continue
+            if isinstance(value, Mapping):
+                if value:
+                    text = json.dumps(dict(value))
+                    words.append(shlex.quote(f"--{field.name}={text}"))
                 continue
             if isinstance(value, bool):
                 words.append(
@@ -161,5 +194,7 @@ def _values(options: type) -> dict[str, Any]:
         if value is not None and typing.get_origin(plain) is tuple:
             item = typing.get_args(plain)[0]
             value = tuple(item(v) for v in value)
+        if _is_mapping(plain):
+            value = json.loads(str(value))
         values[field.name] = value
     return values

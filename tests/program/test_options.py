@@ -1,7 +1,9 @@
 """Dataclasses to flags and back, in a set of flags of the test's own."""
 
+from collections.abc import Mapping
 import dataclasses
 import shlex
+from typing import Any
 
 from absl import flags
 import pytest
@@ -60,6 +62,7 @@ class Options:
     ids: tuple[int, ...] = program.option((), help="any number")
     limit: int | None = program.option(None, help="none, or a number")
     box_zyx: tuple[int, int, int] | None = program.option(None, help="box")
+    named: Mapping[str, Any] = program.mapping(help="by name")
     inner: str = "not a flag"
 
 
@@ -82,6 +85,7 @@ def test_every_type(parse):
         "--names=p,q",
         "--limit=9",
         "--box_zyx=7,8,9",
+        '--named={"a": [1, 2], "b": "c,d"}',
     )
     assert found == Options(
         name="x,y=z",
@@ -94,6 +98,7 @@ def test_every_type(parse):
         names=("p", "q"),
         limit=9,
         box_zyx=(7, 8, 9),
+        named={"a": [1, 2], "b": "c,d"},
     )
     assert all(isinstance(value, float) for value in found.scale)
 
@@ -104,6 +109,7 @@ def test_every_type(parse):
         Options(),
         Options(name="it's x y", is_on=True, scale=(0.25, 8.0), limit=0),
         Options(names=("p", "q"), size_zyx=(4, 5, 6), share=-1e-9),
+        Options(named={"it's": [1.5, None], "b": {"c": True}}),
     ],
 )
 def test_command_line_and_back(parse, options):
@@ -126,6 +132,8 @@ def test_command_line_and_back(parse, options):
         ("--scale=1,x", "expected 2 comma-separated float values"),
         ("--ids=1,x", "flag --ids=['1', 'x']: expected comma-separated int"),
         ("--box_zyx=", "expected 3 comma-separated int values"),
+        ("--named=[1]", 'expected a JSON object, {"name": value}'),
+        ("--named={a: 1}", "expected a JSON object"),
         ("--inner=x", "Unknown command line flag 'inner'"),
     ],
 )
