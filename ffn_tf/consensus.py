@@ -23,7 +23,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
-from ffn_tf import program, volume
+from ffn_tf import evaluation, program, volume
 from ffn_tf.assembly import consensus
 from ffn_tf.inference import subvolume
 from ffn_tf.volume import attempt, conversion
@@ -93,16 +93,16 @@ def run(options: Options) -> Summary:
             stack.enter_context(subvolume.open_any(address))
             for address in (options.segmentation1, options.segmentation2)
         )
-        box = _shared(first, second)
+        box = evaluation.shared_box(first, second)
+        size = evaluation.shared_voxel_size([first, second])
         table = volume.contingency.count_volumes(first, second, box)
         agreed = consensus.split(table, options.split_min_size)
-        source = volume.Volume(
-            consensus.Agreed(first, second, box, agreed),
-            "consensus",
-            writable=False,
-        )
+        source = consensus.Agreed(first, second, box, agreed).opened()
         info = dataclasses.replace(
-            source.info, chunk_zyx=options.chunk_zyx, kind="segmentation"
+            source.info,
+            voxel_size_nm=size,
+            chunk_zyx=options.chunk_zyx,
+            kind="segmentation",
         )
         plan = conversion.planned(source, options.output, info, made_by=made_by)
         with program.Progress("Writing", "voxels") as progress:
@@ -114,23 +114,6 @@ def run(options: Options) -> Summary:
                 ),
             )
     return Summary(plan.info, agreed.kept, agreed.split, agreed.dropped)
-
-
-def _shared(first: volume.Volume, second: volume.Volume) -> volume.Box:
-    box = first.domain.clipped(second.domain)
-    if box.is_empty:
-        raise ValueError(
-            f"{first.address} has {first.domain}, {second.address} has "
-            f"{second.domain}: no voxel in common."
-        )
-    sizes = {first.voxel_size_nm, second.voxel_size_nm} - {(1.0, 1.0, 1.0)}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"{first.address} has voxels of {first.voxel_size_nm} nm (z, y, "
-            f"x), {second.address} of {second.voxel_size_nm}: name scales of "
-            f"the same size (?mip=)."
-        )
-    return box
 
 
 def main(argv: list[str]) -> None:

@@ -82,7 +82,9 @@ def plan(
             image.dtype.itemsize,
             options.subvolume_zyx,
             options.overlap_zyx,
+            view.margin,
             geometry.deltas(request, view),
+            progress.STEPS_PER_CELL,
             fovs_per_s,
             tissue.opened(options.tissue, image),
         )

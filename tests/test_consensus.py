@@ -93,7 +93,7 @@ def test_results_of_run_inference(two, tmp_path):
 def test_nothing_in_common(two, tmp_path):
     np.save(tmp_path / "far.npy", np.ones((2, 2, 2), np.uint8))
     pair = (str(tmp_path / "far.npy"), two[1])
-    with pytest.raises(ValueError, match="no voxel in common"):
+    with pytest.raises(ValueError, match="share no voxel"):
         consensus.run(options(pair, tmp_path / "agreed.npy"))
 
 
@@ -104,7 +104,7 @@ def test_voxels_of_other_sizes(two, tmp_path):
     other = f"zarr://{tmp_path}/other"
     with volume.create(other, info) as made:
         made.write(info.domain, np.ones((4, 4, 4), np.uint8))
-    with pytest.raises(ValueError, match="name scales of the same size"):
+    with pytest.raises(ValueError, match="must have one voxel size"):
         consensus.run(options((other, two[1]), tmp_path / "agreed.npy"))
 
 

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
+import functools
 
 import numpy as np
 
 from ffn_tf import volume
 from ffn_tf.volume.box import Box
 from ffn_tf.volume.contingency import Contingency
+from ffn_tf.volume.views import view
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,19 +61,27 @@ class Consensus:
 
     def _of_pairs(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """[n] ids of pairs that are among those of the consensus."""
-        known = np.stack([self.first_ids, self.second_ids], axis=1)
-        asked = np.stack([first, second], axis=1)
-        pairs, where = np.unique(asked, axis=0, return_inverse=True)
-        both = np.concatenate([known, pairs])
-        order = np.lexsort((np.arange(len(both)), both[:, 1], both[:, 0]))
-        # Each asked pair follows the known one that it equals.
-        at = np.flatnonzero(order >= len(known))
-        before = order[at - 1]
-        assert (both[before] == both[order[at]]).all()
-        ids = np.empty(len(pairs), np.uint64)
-        ids[order[at] - len(known)] = self.ids[before]
-        found: np.ndarray = ids[where.reshape(-1)]
+        at = np.searchsorted(self._keys, self._key(first, second))
+        found: np.ndarray = self.ids[at]
         return found
+
+    def _key(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """[n] int64, ordered as pairs are."""
+        seconds = self._seconds
+        place = np.searchsorted(self._firsts, first)
+        return place * len(seconds) + np.searchsorted(seconds, second)
+
+    @functools.cached_property
+    def _keys(self) -> np.ndarray:
+        return self._key(self.first_ids, self.second_ids)
+
+    @functools.cached_property
+    def _firsts(self) -> np.ndarray:
+        return np.unique(self.first_ids)
+
+    @functools.cached_property
+    def _seconds(self) -> np.ndarray:
+        return np.unique(self.second_ids)
 
 
 def split(table: Contingency, min_size: int) -> Consensus:
@@ -105,8 +114,8 @@ def split(table: Contingency, min_size: int) -> Consensus:
     )
 
 
-class Agreed:
-    """A Source of the consensus of two volumes.
+class Agreed(view.View):
+    """The consensus of two volumes.
 
     Args:
       first, second: label volumes; `box` lies in both.
@@ -121,22 +130,12 @@ class Agreed:
         box: Box,
         consensus: Consensus,
     ) -> None:
-        self.info = dataclasses.replace(
+        info = dataclasses.replace(
             first.info, domain=box, dtype=np.dtype(np.uint64)
         )
-        self.attributes: dict[str, Any] = {}
-        self._volumes = first, second
+        super().__init__([first, second], info, f"agreed: {second.address}")
         self._consensus = consensus
 
-    def read(self, box: Box) -> np.ndarray:
-        first, second = (opened.read(box) for opened in self._volumes)
-        return self._consensus.of(first, second)
-
     def read_many(self, boxes: Sequence[Box]) -> list[np.ndarray]:
-        return [self.read(box) for box in boxes]
-
-    def write(self, box: Box, array: np.ndarray) -> None:
-        raise ValueError("A consensus is only read.")
-
-    def close(self) -> None:
-        pass
+        first, second = (opened.read_many(boxes) for opened in self.volumes)
+        return [self._consensus.of(a, b) for a, b in zip(first, second)]

@@ -10,18 +10,18 @@ from ffn_tf import program, volume
 from ffn_tf.volume import source
 
 
-def shared_box(truth: volume.Volume, segmentation: volume.Volume) -> volume.Box:
+def shared_box(first: volume.Volume, second: volume.Volume) -> volume.Box:
     """The box that both volumes cover.
 
     Raises:
       ValueError: the volumes do not meet.
     """
-    box = truth.domain.intersected(segmentation.domain)
+    box = first.domain.intersected(second.domain)
     if box.is_empty:
         raise ValueError(
-            f"Truth and segmentation share no voxel: truth {truth.address} "
-            f"covers {truth.domain}, segmentation {segmentation.address} "
-            f"covers {segmentation.domain}. Check the offsets of both."
+            f"The volumes share no voxel: {first.address} covers "
+            f"{first.domain}, {second.address} covers {second.domain}. Check "
+            f"the offsets of both."
         )
     return box
 
@@ -55,6 +55,6 @@ def shared_voxel_size(
         program.warn(
             f"Of {', '.join(unknown)} the voxel size is not known; it is taken "
             f"to be that of {known[0].address}, {known[0].voxel_size_nm} nm "
-            f"(zyx). If it is of another scale, the scores mean nothing."
+            f"(zyx). If it is of another scale, the result means nothing."
         )
     return known[0].voxel_size_nm

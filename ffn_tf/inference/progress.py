@@ -20,7 +20,7 @@ from ffn_tf.model import fov
 from ffn_tf.program import progress
 from ffn_tf.volume import Box
 
-_STEPS_PER_CELL = 1.3
+STEPS_PER_CELL = 1.3
 
 
 def expected_steps(
@@ -32,7 +32,7 @@ def expected_steps(
         math.prod(n - 2 * m for n, m in zip(box.size, view.margin))
         for box in boxes
     )
-    return max(1.0, _STEPS_PER_CELL * centres / cell)
+    return max(1.0, STEPS_PER_CELL * centres / cell)
 
 
 def note(text: str) -> None:

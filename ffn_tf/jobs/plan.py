@@ -3,16 +3,12 @@
     domain     cut into subvolumes that overlap (volume.grid)
     tissue     a coarse volume, 0 where there is nothing: subvolumes that touch
                no tissue are left out
-    network    the tissue's voxels (those of overlaps as often as they are
-               read) over the product of the movement's deltas, times DENSITY
+    network    lattice cells of the movement's deltas in which the field of view
+               can be centred, as far as they are tissue, and calls for each
     time       those over what one device does in a second
 
 Nothing is listed that grows with the volume, but for one bool for each
 subvolume where there is a tissue mask, so a petavoxel is planned in a moment.
-
-DENSITY was seen on FIB-25 (google/ffn's own segmentation of it: 25,709 fields
-of view in 250^3 voxels at deltas of 8): 0.84 for each cell of deltas. Tissue of
-another kind, other thresholds, another network: within a factor of two.
 """
 
 from __future__ import annotations
@@ -24,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from ffn_tf.program.progress import short
 from ffn_tf.volume import grid
 from ffn_tf.volume.box import Box, Triple, triple
 from ffn_tf.volume.tissue import Tissue
 
-DENSITY = 0.84
 # Ids of a result, compressed; fib25's takes 0.02.
 _RESULT_BYTES = 0.05
 
@@ -80,7 +76,7 @@ class Plan:
         again = self.voxels / once - 1 if once and not self.empty else None
         lines = [
             f"volume      {_by(self.domain.size)} voxels (z, y, x) from "
-            f"{self.domain.start}: {_short(once)}",
+            f"{self.domain.start}: {short(once)}",
             f"subvolumes  {self.subvolumes:,} of up to {_by(self.size_zyx)}, "
             f"overlapping by {_by(self.overlap_zyx)}",
         ]
@@ -88,10 +84,10 @@ class Plan:
             lines.append(f"            {self.empty:,} without tissue left out")
         extra = f", {again:.0%} of the volume again" if again else ""
         lines += [
-            f"to read     {_short(self.voxels)} voxels, "
-            f"{_short(self.read_bytes)}B{extra}",
-            f"to write    about {_short(self.result_bytes)}B",
-            f"network     about {_short(self.fovs)} fields of view, "
+            f"to read     {short(self.voxels)} voxels, "
+            f"{short(self.read_bytes)}B{extra}",
+            f"to write    about {short(self.result_bytes)}B",
+            f"network     about {short(self.fovs)} fields of view, "
             f"{self.tissue:.0%} of what is read being tissue",
             f"time        {_time(self.device_hours)} of one device that does "
             f"{self.fovs_per_s:g} a second",
@@ -109,7 +105,9 @@ def planned(
     itemsize: int,
     size_zyx: Sequence[int],
     overlap_zyx: Sequence[int],
+    margin_zyx: Sequence[int],
     deltas_zyx: Sequence[int],
+    fovs_per_cell: float,
     fovs_per_s: float,
     tissue: Tissue | None = None,
 ) -> Plan:
@@ -119,7 +117,9 @@ def planned(
       domain: what is to be segmented.
       itemsize: bytes of a voxel of the image.
       size_zyx, overlap_zyx: of subvolumes.
+      margin_zyx: half of the field of view.
       deltas_zyx: of the movement.
+      fovs_per_cell: network calls for each cell of deltas.
       fovs_per_s: network calls of one device, a second.
       tissue: where there is any; by default, everywhere.
 
@@ -132,17 +132,20 @@ def planned(
         np.array([end - start for start, end in axis])
         for axis in grid.intervals(domain, size, overlap=overlap)
     ]
+    inner = [
+        np.maximum(one - 2 * margin, 0)
+        for one, margin in zip(lengths, margin_zyx)
+    ]
     if tissue is None:
         keep, share = total, 1.0
-        voxels = math.prod(int(one.sum()) for one in lengths)
+        voxels, centres = _product(lengths), _product(inner)
     else:
         kept = tissue.touched(domain, size, overlap)
         keep = int(kept.sum())
-        z, y, x = (one.astype(np.float64) for one in lengths)
-        each = np.einsum("i,j,k->ijk", z, y, x)
-        voxels = int(each[kept].sum())
-        share = tissue.share(domain) * float(each.sum()) / max(1, voxels)
-    cells = math.prod(max(d, 1) for d in deltas_zyx)
+        voxels, centres = _of(kept, lengths), _of(kept, inner)
+        share = tissue.share(domain) * _product(lengths) / max(1, voxels)
+        share = min(1.0, share)
+    cells = centres / math.prod(max(d, 1) for d in deltas_zyx)
     return Plan(
         domain,
         size,
@@ -150,24 +153,27 @@ def planned(
         keep,
         total - keep,
         voxels,
-        min(1.0, share),
-        DENSITY * voxels * min(1.0, share) / cells,
+        share,
+        fovs_per_cell * cells * share,
         float(voxels * itemsize),
         voxels * _RESULT_BYTES,
         fovs_per_s,
     )
 
 
+def _product(lengths: Sequence[np.ndarray]) -> int:
+    """Voxels of all subvolumes, from their lengths along each axis."""
+    return math.prod(int(one.sum()) for one in lengths)
+
+
+def _of(kept: np.ndarray, lengths: Sequence[np.ndarray]) -> int:
+    """Voxels of the subvolumes [z, y, x] bool that are kept."""
+    z, y, x = (one.astype(np.float64) for one in lengths)
+    return round(float(z @ (kept @ x @ y)))
+
+
 def _by(size: Sequence[int]) -> str:
     return " x ".join(f"{n:,}" for n in size)
-
-
-def _short(number: float) -> str:
-    for prefix in ("", "k", "M", "G", "T", "P"):
-        if number < 999.5 or prefix == "P":
-            break
-        number /= 1000
-    return f"{number:,.3g} {prefix}"
 
 
 def _time(hours: float) -> str:

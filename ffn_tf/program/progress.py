@@ -99,13 +99,13 @@ def watched(
 
 
 def short(number: float) -> str:
-    """Five figures at most up to 10^15."""
+    """Five figures at most up to 10^18."""
     if isinstance(number, int) and number < 10_000:
         return f"{number}"
     if number < 1:
         return f"{number:.2g}"
-    for prefix in ("", "k", "M", "G", "T"):
-        if number < 999.95 or prefix == "T":
+    for prefix in ("", "k", "M", "G", "T", "P"):
+        if number < 999.95 or prefix == "P":
             break
         number /= 1000
     return f"{number:.1f} {prefix}".rstrip()

@@ -15,7 +15,13 @@ from ffn_tf.volume import grid, tissue
 
 
 def planned(domain, size=(10, 20, 30), overlap=(2, 4, 6), **changes):
-    values = {"itemsize": 1, "deltas_zyx": (2, 2, 2), "fovs_per_s": 10}
+    values = {
+        "itemsize": 1,
+        "margin_zyx": (1, 2, 3),
+        "deltas_zyx": (2, 2, 2),
+        "fovs_per_cell": 1.5,
+        "fovs_per_s": 10,
+    }
     return plan.planned(
         domain=domain,
         size_zyx=size,
@@ -42,7 +48,8 @@ def test_it_counts_what_a_run_would_list(shape, size, overlap):
 
 def test_time_by_hand():
     found = planned(volume.Box.from_shape((100, 100, 100)), (200, 200, 200))
-    assert found.fovs == pytest.approx(0.84 * 1e6 / 8)
+    cells = 98 * 96 * 94 / 8
+    assert found.fovs == pytest.approx(1.5 * cells)
     assert found.device_hours == pytest.approx(found.fovs / 36000)
     # An axis that is not moved along has one position for each voxel.
     flat = planned(
@@ -50,7 +57,7 @@ def test_time_by_hand():
         (200, 200, 200),
         deltas_zyx=(0, 8, 8),
     )
-    assert flat.fovs == pytest.approx(0.84 * 1e6 / 64)
+    assert flat.fovs == pytest.approx(1.5 * cells / 8)
 
 
 def test_subvolumes_without_tissue_are_left_out():
@@ -67,7 +74,7 @@ def test_subvolumes_without_tissue_are_left_out():
     assert (found.subvolumes, found.empty) == (2, 6)
     assert found.voxels == 10 * 40 * 40
     assert found.tissue == pytest.approx(1)
-    assert found.fovs == pytest.approx(0.84 * 16000 / 8)
+    assert found.fovs == pytest.approx(1.5 * 2 * 8 * 16 * 34 / 8)
 
 
 def test_a_plan_of_a_petavoxel():

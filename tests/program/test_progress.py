@@ -108,7 +108,7 @@ def test_nothing_done_leaves_the_rest_unknown(clock, said):
         (9999, "9999"),
         (10_000, "10.0 k"),
         (999_960, "1.0 M"),
-        (3_884_000_000_000_000, "3884.0 T"),
+        (3_884_000_000_000_000, "3.9 P"),
     ],
 )
 def test_short_numbers(number, text):
