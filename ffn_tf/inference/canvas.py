@@ -2,8 +2,9 @@
 
 A canvas owns an image, the segmentation so far, and the logits of the object
 in progress. It never calls a network: `segment_all` is a generator that yields
-a `Request` and is sent the logits, so a scheduler can serve many canvases with
-one batched step and nothing here depends on who shares the batch.
+the requests of its field (field.py) and is sent the answers, so a scheduler can
+serve many canvases with one batched step and nothing here depends on who shares
+the batch.
 
     requests = canvas.segment_all()
     request = next(requests)
@@ -12,7 +13,7 @@ one batched step and nothing here depends on who shares the batch.
 
 Arrays are [z, y, x]:
     image         float32, normalised
-    seed          float32 logits of the object in progress; NaN = untouched
+    field         float32 logits of the object in progress; NaN = untouched
     segmentation  int32; 0 free, > 0 an object, -1 a seed that was rejected
                   (such a voxel may still be taken by a later object)
     blocked       bool; no field of view is centred there (restriction.py)
@@ -42,24 +43,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from ffn_tf.inference import field as field_lib
 from ffn_tf.inference import keepsakes, movement
 from ffn_tf.inference import options as options_lib
 from ffn_tf.model import fov
 
 Position = movement.Position
 
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """One step to be predicted.
-
-    Attributes:
-      image: [z, y, x] float32, a view into the canvas; do not write.
-      seed: [z, y, x] float32 logits, without NaN; the receiver may keep it.
-    """
-
-    image: np.ndarray
-    seed: np.ndarray
+# How far a field looks ahead in the queue. More than that in a row are
+# rarely given up, and then cost a look each.
+_WATCHED = 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,17 +117,17 @@ class Canvas:
         self.counters: dict[str, int] = dict.fromkeys(_COUNTERS, 0)
         self._options = options
         self._half = view.margin
-        self._init = options.logit("init_activation")
-        self._pad = options.logit("pad_value")
         self._move = options.logit("move_threshold")
         self._segment = options.logit("segment_threshold")
+        deltas = deltas or view.deltas
         self._movement = movement.FaceMaxMovement(
-            deltas or view.deltas,
+            deltas,
             # google/ffn compares candidates with the unrounded logit.
             float(special.logit(options.move_threshold)),
             view.size,
         )
-        self.seed = np.full(image.shape, np.nan, np.float32)
+        self.rule = field_lib.Rule.of(options, view.size, deltas)
+        self.field: field_lib.Field = field_lib.HostField(image, self.rule)
         # The object in progress; None between objects.
         self._start: Position | None = None
         self._pending: Position | None = None  # Yielded, not yet answered.
@@ -156,13 +149,14 @@ class Canvas:
             return here
         return (max(self._next_stage - 1, 0) + here) / len(self._stages)
 
-    def segment_all(self) -> Generator[Request, np.ndarray, None]:
+    def segment_all(self) -> Generator[Any, Any, None]:
         """Tries every remaining seed, in order."""
         while self._start is not None or self._has_seeds():
             if self._start is None and not self._begin():
                 continue
             yield from self._grow()
             self._finish()
+        self.field.close()
 
     def _has_seeds(self) -> bool:
         """Whether there is one more; goes on to the next stage for it."""
@@ -194,13 +188,13 @@ class Canvas:
             return False
         self._start = self._low = self._high = (z, y, x)
         self._steps = 0
-        self.seed[z, y, x] = self._init
+        self.field.begin((z, y, x))
         self._movement.start((z, y, x))
         return True
 
     def _is_free(self, position: Position) -> bool:
         """True if the field of view may move to `position`."""
-        if self.seed[position] < self._move:
+        if self.field.at(position) < self._move:
             self.counters["moves-below-threshold"] += 1
             return False
         inside = all(
@@ -215,55 +209,43 @@ class Canvas:
             return False
         return True
 
-    def _grow(self) -> Generator[Request, np.ndarray, None]:
+    def _watched(self) -> list[Position]:
+        """Whose logits decide what comes after a step."""
+        assert self._start is not None
+        return [self._start, *self._movement.upcoming(_WATCHED)]
+
+    def _grow(self) -> Generator[Any, Any, None]:
         """Steps through one object until its queue is empty (rule 2)."""
         assert self._start is not None
         while (position := self._movement.pop()) is not None:
             if not self._is_free(position):
                 continue
-            if self.seed[self._start] < self._move:
+            if self.field.at(self._start) < self._move:
                 self.counters["seeds-got-too-weak"] += 1
                 break
-            around = tuple(
-                slice(p - h, p + h + 1) for p, h in zip(position, self._half)
-            )
-            before = self.seed[around]
-            seed = np.where(np.isnan(before), self._pad, before)
             self._pending = position
-            logits = yield Request(self.image[around], seed)
+            found = yield from self.field.step(position, self._watched)
             self._pending = None
-            self._freeze(before, logits)
-            self.kept.visited(position, before, logits)
-            self.seed[around] = logits
+            self.kept.visited(position, found.deleted)
             z, y, x = (min(a, b) for a, b in zip(self._low, position))
             self._low = (z, y, x)
             z, y, x = (max(a, b) for a, b in zip(self._high, position))
             self._high = (z, y, x)
             self._steps += 1
             self.counters["steps"] += 1
-            self._movement.update(logits, position)
-
-    def _freeze(self, before: np.ndarray, logits: np.ndarray) -> None:
-        """Undoes in `logits` the rises that rule 3 forbids."""
-        least = self._options.disco_seed_threshold
-        if least < 0:
-            return
-        if np.count_nonzero(logits >= self._move) / logits.size > least:
-            # A comparison with NaN is false, so untouched voxels are exempt.
-            rose = (before < 0) & (logits > before)
-            np.copyto(logits, before, where=rose)
+            self._movement.update(found.strongest, position)
 
     def _finish(self) -> None:
         """Accepts or rejects the grown object (rule 4), and cleans up."""
         start, self._start = self._start, None
         assert start is not None
         touched = self._hull()
-        seed, taken = self.seed[touched], self.segmentation[touched]
         if self._steps == 0:
             self.counters["seeds-without-steps"] += 1
-        elif self.seed[start] < self._move:
+        elif self.field.at(start) < self._move:
             self._reject(start, "seeds-weak")
         else:
+            seed, taken = self.field.read(touched), self.segmentation[touched]
             with np.errstate(invalid="ignore"):
                 mask = seed >= self._segment
             ids, counts = np.unique(taken[mask], return_counts=True)
@@ -281,7 +263,7 @@ class Canvas:
                 self.counters["voxels-segmented"] += size
                 self.counters["voxels-overlapping"] += int(kept[1].sum())
         self.kept.forget()
-        seed[...] = np.nan
+        self.field.clear(touched)
 
     def _reject(self, start: Position, reason: str) -> None:
         self.counters[reason] += 1
@@ -300,7 +282,7 @@ class Canvas:
         arrays = {
             "segmentation": self.segmentation,
             "seeds": self.seeds,
-            "hull": self.seed[touched],
+            "hull": self.field.read(touched),
         }
         arrays |= self.kept.arrays()
         values = self.kept.values() | {
@@ -342,7 +324,7 @@ class Canvas:
         self._high = movement.as_position(values["high"])
         start = values["start"]
         self._start = None if start is None else movement.as_position(start)
-        self.seed[self._hull()] = arrays["hull"]
+        self.field.write(self._hull(), arrays["hull"])
         self._movement.restore(values["movement"])
         self.kept.restore(arrays, values)
         counters = values["counters"]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-_SURE = float(special.logit(0.8))
+SURE = float(special.logit(0.8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,16 +53,10 @@ class Keepsakes:
         self.history: list[list[int]] = []
         self._visits: list[list[int]] = []  # Of the object in progress.
 
-    def visited(
-        self,
-        position: tuple[int, int, int],
-        before: np.ndarray,
-        logits: np.ndarray,
-    ) -> None:
-        """A step: logits [z, y, x] before it (NaN: untouched), and after."""
+    def visited(self, position: tuple[int, int, int], deleted: int) -> None:
+        """A step of the object in progress, which took out `deleted` voxels."""
         if self._keep.history:
-            fell = (before >= _SURE) & (logits < 0)
-            self._visits.append([*position, int(np.count_nonzero(fell))])
+            self._visits.append([*position, deleted])
 
     def accepted(
         self,
@@ -101,6 +95,11 @@ class Keepsakes:
             self.probabilities = arrays["probabilities"].copy()
         self.history = [list(row) for row in values["history"]]
         self._visits = [list(row) for row in values["visits"]]
+
+
+def deleted(before: np.ndarray, logits: np.ndarray) -> int:
+    """Voxels that a step took out; NaN before it: untouched."""
+    return int(np.count_nonzero((before >= SURE) & (logits < 0)))
 
 
 def quantised(probabilities: np.ndarray) -> np.ndarray:

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+import itertools
 from typing import Any
-
-import numpy as np
 
 from ffn_tf.model import fov
 
@@ -47,7 +46,7 @@ class FaceMaxMovement:
         self._cell = tuple(max(d, 1) for d in self._deltas)
         self._half = tuple(d // 2 for d in self._deltas)
         self._threshold = score_threshold
-        self._faces = fov.Faces(self._deltas, shape)
+        self.faces = fov.Faces(self._deltas, shape)
         self.start((0, 0, 0))
 
     def start(self, position: Position) -> None:
@@ -73,15 +72,23 @@ class FaceMaxMovement:
                 return position
         return None
 
-    def update(self, logits: np.ndarray, position: Position) -> None:
+    def upcoming(self, most: int) -> list[Position]:
+        """The next positions in the queue that `pop` may give."""
+        near = itertools.islice(self._queue, 4 * most)
+        found = [p for p in near if self._cell_of(p) not in self._visited]
+        return found[:most]
+
+    def update(
+        self, strongest: Sequence[tuple[float, int]], position: Position
+    ) -> None:
         """Marks `position` visited and queues the candidates around it.
 
         Args:
-          logits: [z, y, x] float32, the prediction at `position`.
+          strongest: of the faces of the prediction at `position`.
           position: zyx.
         """
         self._visited.add(self._cell_of(position))
-        for _, (z, y, x) in self._faces.maxima(logits, self._threshold):
+        for _, (z, y, x) in self.faces.ranked(strongest, self._threshold):
             self._queue.append(
                 (position[0] + z, position[1] + y, position[2] + x)
             )

@@ -16,13 +16,14 @@ import numpy as np
 
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
+from ffn_tf.inference import field
 
 
 @dataclasses.dataclass
 class _InFlight:
     canvas: canvas_lib.Canvas
-    flood: Generator[canvas_lib.Request, np.ndarray, None]
-    request: canvas_lib.Request
+    flood: Generator[field.Request, np.ndarray, None]
+    request: field.Request
 
 
 def segment(

@@ -71,7 +71,12 @@ class Faces:
     """
 
     def __init__(self, deltas: Sequence[int], shape: Sequence[int]) -> None:
-        self._faces = list(_face_slices(deltas, [n // 2 for n in shape]))
+        faces = list(_face_slices(deltas, [n // 2 for n in shape]))
+        self.slices = [slices for slices, _ in faces]
+        self._first = [first for _, first in faces]
+        self._shapes = [
+            tuple(s.stop - s.start for s in slices) for slices in self.slices
+        ]
 
     def maxima(
         self, logits: np.ndarray, threshold: float
@@ -83,14 +88,31 @@ class Faces:
         Args:
           logits: [z, y, x] float32.
         """
-        found = set()
-        for slices, first in self._faces:
+        return self.ranked(self.strongest(logits), threshold)
+
+    def strongest(self, logits: np.ndarray) -> list[tuple[float, int]]:
+        """(logit, place) of the first strongest voxel of each face.
+
+        The place is that in the flattened face.
+        """
+        found = []
+        for slices in self.slices:
             face = logits[slices]
             at = int(face.argmax())
             # In 64 bits, so that the threshold is not rounded.
-            score = float(face.flat[at])
+            found.append((float(face.flat[at]), at))
+        return found
+
+    def ranked(
+        self, strongest: Sequence[tuple[float, int]], threshold: float
+    ) -> list[tuple[float, Offset]]:
+        """What `maxima` makes of what `strongest` has found."""
+        found = set()
+        for (score, at), shape, first in zip(
+            strongest, self._shapes, self._first
+        ):
             if score >= threshold:
-                offset = np.unravel_index(at, face.shape)
+                offset = np.unravel_index(at, shape)
                 z, y, x = (f + int(o) for f, o in zip(first, offset))
                 found.add((score, (z, y, x)))
         return sorted(found, reverse=True)

@@ -231,7 +231,7 @@ def test_a_seed_that_gets_too_weak_stops_the_object(make_canvas, flood):
     assert flood(canvas.segment_all(), fickle) == 3
     assert canvas.counters["seeds-got-too-weak"] == 1
     assert canvas.counters["seeds-weak"] == 1
-    assert np.isnan(canvas.seed).all()
+    assert np.isnan(canvas.field.logits).all()
 
 
 def test_a_weak_seed_in_an_object_does_not_mark_it(make_canvas, flood):
@@ -366,7 +366,7 @@ def test_what_was_left_out_does_not_come_back(
         expected[1, :, 4] = -3
         expected[:4, :, 5] = -1
         # Not x = 6, which had not been seen before.
-    np.testing.assert_array_equal(canvas.seed, expected)
+    np.testing.assert_array_equal(canvas.field.logits, expected)
 
 
 @pytest.mark.parametrize("threshold", [0.99, 1.0])
@@ -384,7 +384,7 @@ def test_the_share_must_be_exceeded(make_canvas, threshold):
     requests.send(first)
     requests.send(np.full((5, 5, 5), 5, np.float32))
     expected = 5 if threshold == 1 else -1
-    assert (canvas.seed[0, :, 2:6] == expected).all()
+    assert (canvas.field.logits[0, :, 2:6] == expected).all()
 
 
 def test_the_rule_is_on_by_default():
@@ -419,7 +419,7 @@ def outcome(canvas):
         "origins": canvas.origins,
         "overlaps": {k: v.tolist() for k, v in canvas.overlaps.items()},
         "counters": canvas.counters,
-        "untouched": bool(np.isnan(canvas.seed).all()),
+        "untouched": bool(np.isnan(canvas.field.logits).all()),
         "corner": canvas.corner_zyx,
     }
 
@@ -533,7 +533,7 @@ def test_only_what_was_touched_is_reset(make_canvas, flood):
     labels = np.ones((9, 9, 30), np.int32)
     labels[:, :, 15:] = 2
     canvas = make_canvas(labels, [(4, 4, 4)])
-    canvas.seed[0, 0, 17:] = 3  # Beyond x = 16 nothing was seen.
+    canvas.field.logits[0, 0, 17:] = 3  # Beyond x = 16 nothing was seen.
     flood(canvas.segment_all())
-    assert np.isnan(canvas.seed[..., :17]).all()
-    assert (canvas.seed[0, 0, 17:] == 3).all()
+    assert np.isnan(canvas.field.logits[..., :17]).all()
+    assert (canvas.field.logits[0, 0, 17:] == 3).all()

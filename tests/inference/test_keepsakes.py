@@ -37,12 +37,13 @@ def test_only_voxels_of_objects_have_a_probability():
 
 def test_history_counts_what_was_sure_and_fell_below_half():
     kept = keepsakes.Keepsakes(keepsakes.Keep(history=True), NO_OBJECTS)
+    # 1.3 is below p = 0.8.
     before = np.array([np.nan, 1.3, 1.5, 1.5, -1.0], np.float32)
     logits = np.array([-1.0, -1.0, -0.1, 0.1, -2.0], np.float32)
-    kept.visited((1, 2, 3), before, logits)  # 1.3 is below p = 0.8.
+    kept.visited((1, 2, 3), keepsakes.deleted(before, logits))
     kept.forget()  # Given up.
-    kept.visited((1, 2, 4), before, logits)
-    kept.visited((1, 2, 2), logits, logits)
+    kept.visited((1, 2, 4), keepsakes.deleted(before, logits))
+    kept.visited((1, 2, 2), keepsakes.deleted(logits, logits))
     kept.accepted(7, np.s_[:], NO_OBJECTS > 0, NO_OBJECTS)
     kept.forget()
     assert kept.history == [[7, 1, 2, 4, 1], [7, 1, 2, 2, 0]]
@@ -52,10 +53,10 @@ def test_a_state_gives_all_of_it_again():
     asked = keepsakes.Keep(probabilities=True, history=True)
     kept = keepsakes.Keepsakes(asked, NO_OBJECTS)
     ones = np.ones(NO_OBJECTS.shape, np.float32)
-    kept.visited((1, 1, 1), ones, ones)
+    kept.visited((1, 1, 1), 0)
     kept.accepted(1, np.s_[:, :, :], ones > 0, ones)
     kept.forget()
-    kept.visited((2, 2, 2), 9 * ones, -ones)
+    kept.visited((2, 2, 2), keepsakes.deleted(9 * ones, -ones))
     again = keepsakes.Keepsakes(asked, NO_OBJECTS)
     again.restore(kept.arrays(), kept.values())
     for one in (kept, again):
@@ -67,7 +68,7 @@ def test_a_state_gives_all_of_it_again():
 def test_what_nobody_asks_for_is_not_kept():
     kept = keepsakes.Keepsakes(keepsakes.NOTHING, NO_OBJECTS)
     ones = np.ones(NO_OBJECTS.shape, np.float32)
-    kept.visited((1, 1, 1), ones, ones)
+    kept.visited((1, 1, 1), 0)
     kept.accepted(1, np.s_[:, :, :], ones > 0, ones)
     assert kept.probabilities is None and kept.history == []
     assert kept.arrays() == {}

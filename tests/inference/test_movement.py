@@ -25,6 +25,10 @@ def logits(values, shape=SHAPE):
     return found
 
 
+def update(moves, values, position):
+    moves.update(moves.faces.strongest(values), position)
+
+
 def popped(moves):
     return list(iter(moves.pop, None))
 
@@ -41,7 +45,7 @@ def after(values, **changes):
     moves = make(**changes)
     moves.start(HERE)
     assert moves.pop() == HERE
-    moves.update(logits(values), HERE)
+    update(moves, logits(values), HERE)
     return offsets(moves)
 
 
@@ -116,17 +120,17 @@ def test_first_in_first_out():
     moves = make(deltas=(2, 2, 2))
     moves.start((0, 0, 0))
     moves.pop()
-    moves.update(logits({(2, 0, 0): 2, (0, 2, 0): 3}), (0, 0, 0))
+    update(moves, logits({(2, 0, 0): 2, (0, 2, 0): 3}), (0, 0, 0))
     assert moves.pop() == (0, 2, 0)
     # A far better candidate of the second step waits behind the first's.
-    moves.update(logits({(0, 2, 0): 9}), (0, 2, 0))
+    update(moves, logits({(0, 2, 0): 9}), (0, 2, 0))
     assert popped(moves) == [(2, 0, 0), (0, 4, 0)]
 
 
 def test_start_forgets_the_last_object():
     moves = make(deltas=(2, 2, 2))
     moves.start((0, 0, 0))
-    moves.update(logits({(2, 0, 0): 2}), (0, 0, 0))
+    update(moves, logits({(2, 0, 0): 2}), (0, 0, 0))
     moves.start((1, 1, 1))
     assert popped(moves) == [(1, 1, 1)]
 
@@ -152,7 +156,7 @@ def test_a_cell_is_visited_once(delta, same_cell, axis, origin):
     for position, offset in zip(around, range(-7, 8)):
         position[axis] += offset
     moves.restore({"origin": [origin] * 3, "queue": around, "visited": []})
-    moves.update(np.full((11, 11, 11), -9, np.float32), (origin,) * 3)
+    update(moves, np.full((11, 11, 11), -9, np.float32), (origin,) * 3)
     skipped = {o for o in range(-7, 8)} - {
         position[axis] - origin for position in popped(moves)
     }
@@ -169,7 +173,7 @@ def test_waiting_candidates_of_one_cell_are_visited_once():
         }
     )
     assert moves.pop() == (4, 0, 0)
-    moves.update(np.full((9, 9, 9), -9, np.float32), (4, 0, 0))
+    update(moves, np.full((9, 9, 9), -9, np.float32), (4, 0, 0))
     # (5, 1, -2) is in the cell of (4, 0, 0); (6, 0, 0) is in the next.
     assert popped(moves) == [(6, 0, 0), (-3, 0, 0)]
 
@@ -204,7 +208,7 @@ def test_equals_a_search_voxel_by_voxel(seed, deltas, threshold):
     moves = make(deltas, threshold, shape)
     moves.start((0, 0, 0))
     moves.pop()
-    moves.update(values.astype(np.float32), (0, 0, 0))
+    update(moves, values.astype(np.float32), (0, 0, 0))
     found = moves.state(None)["queue"]
     expected = _plain_candidates(values, deltas, threshold)
     assert found == [list(offset) for offset in expected]
@@ -216,7 +220,7 @@ def _walk(moves, steps):
     while len(seen) < steps and (position := moves.pop()) is not None:
         seen.append(position)
         rng = np.random.default_rng([v + 1000 for v in position])
-        moves.update(rng.normal(size=SHAPE).astype(np.float32), position)
+        update(moves, rng.normal(size=SHAPE).astype(np.float32), position)
     return seen
 
 

@@ -91,7 +91,7 @@ def test_each_canvas_is_yielded_once_when_it_is_done(canvases, oracle):
     for canvas in scheduler.segment(
         canvases, OracleEngine(oracle, 2), 3, lambda canvases: None
     ):
-        assert np.isnan(canvas.seed).all()
+        assert np.isnan(canvas.field.logits).all()
         assert canvas.next_seed == len(canvas.seeds)
         found.append(canvas.corner_zyx[0])
     assert sorted(found) == list(range(len(SEEDS)))
