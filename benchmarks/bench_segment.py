@@ -34,6 +34,7 @@ from ffn_tf import evaluate, evaluation, phantom, program, volume
 from ffn_tf.inference import box_text, run_options, runner, subvolume, timing
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import run as run_lib
 
 _QUICK = flags.DEFINE_bool("quick", False, "Under a minute: a smaller crop.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Of the crop.", lower_bound=1)
@@ -101,12 +102,13 @@ def _segment(data: Data, side: Side, keep: bool = False) -> Row:
     made: engine_lib.Engine | None = None
     if side == _GOOGLE:
         engine, made = "tensorflow", google_ffn.GoogleGraph(fib25.CHECKPOINT, 1)
-    runner.Run(
+    run = run_lib.Run(
         request,
         run_options.RunOptions(
             bounding_box=box, engine=engine, compute_dtype=compute_dtype
         ),
-    ).execute(made)
+    )
+    runner.execute(run, engine=made)
     scores = evaluate.run(
         evaluate.Options(
             segmentation=str(folder),

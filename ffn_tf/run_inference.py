@@ -36,7 +36,9 @@ from ffn_tf.inference import (
 )
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import run as run_lib
 from ffn_tf.jobs import plan as plan_lib
+from ffn_tf.jobs import run as jobs
 from ffn_tf.volume import tissue
 
 
@@ -58,10 +60,12 @@ class Options:
 
 
 def run(
-    request: request_lib.InferenceRequest, options: run_options.RunOptions
+    request: request_lib.InferenceRequest,
+    options: run_options.RunOptions,
+    job_options: jobs.Options = jobs.INLINE,
 ) -> runner.Summary:
-    """Segments; see `runner.Run` for the errors."""
-    return runner.Run(request, options).execute()
+    """Segments; see `run.Run` and `runner.execute` for the errors."""
+    return runner.execute(run_lib.Run(request, options), job_options)
 
 
 def plan(
@@ -93,11 +97,11 @@ def plan(
 def describe(summary: runner.Summary) -> str:
     """One line: what was made, and how fast."""
     timing = summary.timing
-    rate = timing.steps / timing.seconds
+    rate = timing.steps / summary.seconds
     host = 1 - timing.network_seconds / timing.seconds
     return (
         f"{summary.segments} segments, {summary.voxels} voxels, "
-        f"{timing.steps} network calls in {timing.seconds:.1f} s "
+        f"{timing.steps} network calls in {summary.seconds:.1f} s "
         f"({rate:.1f} FOVs/s, {100 * host:.1f} % outside the network) "
         f"after {timing.setup_seconds:.1f} s of set-up, "
         f"{summary.engine} {summary.compute_dtype}."
@@ -186,7 +190,11 @@ def main(argv: list[str]) -> None:
             "nothing: this is only a plan", "the same without --plan_only"
         )
         return
-    summary = run(request, program.from_flags(run_options.RunOptions))
+    summary = run(
+        request,
+        program.from_flags(run_options.RunOptions),
+        program.from_flags(jobs.Options),
+    )
     made = len(summary.boxes) - summary.skipped
     if made:
         print(describe(summary))
@@ -214,6 +222,7 @@ def main(argv: list[str]) -> None:
 if __name__ == "__main__":
     program.define_flags(Options)
     program.define_flags(run_options.RunOptions)
+    program.define_flags(jobs.Options)
     program.define_flags(request_lib.InferenceRequest)
     program.define_flags(options_lib.InferenceOptions)
     program.start(main)

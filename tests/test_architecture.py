@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ffn_tf.sampling": {"program", "volume"},
     "ffn_tf.model": {"program", "volume"},
     "ffn_tf.training": {"program", "volume", "sampling", "model"},
-    "ffn_tf.inference": {"program", "volume", "model"},
+    "ffn_tf.inference": {"program", "volume", "model", "jobs"},
     "ffn_tf.assembly": {"program", "volume", "inference"},
     "ffn_tf.agglomeration": {
         "program",
@@ -64,7 +64,7 @@ WITHOUT_TENSORFLOW = (
     "ffn_tf.assembly",
     "ffn_tf.evaluation",
     "ffn_tf.inference.subvolume",
-    "ffn_tf.jobs.plan",
+    "ffn_tf.jobs",
     "ffn_tf.phantom",
     "ffn_tf.sampling.partitions",
     "ffn_tf.skeleton",

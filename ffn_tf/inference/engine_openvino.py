@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ffn_tf import model
 from ffn_tf.inference import engine, precision, quantisation
+from ffn_tf.volume import files
 
 _CALIBRATION_STEPS = 3
 
@@ -99,14 +100,18 @@ def _calibrated(
         )
     images, seed = samples()
     digest = _digest([*network.get_weights(), *images, seed])
-    if keep is not None and keep.exists():
+
+    def calibrated() -> list[quantisation.Quantised]:
+        return precision.calibrated(
+            _converted(network, 1), images, seed, _CALIBRATION_STEPS
+        )
+
+    if keep is None:
+        return calibrated()
+    with files.turn(keep.with_suffix(".lock")):
+        if not keep.exists():
+            quantisation.save(keep, calibrated(), digest)
         return quantisation.load(keep, digest)
-    layers = precision.calibrated(
-        _converted(network, 1), images, seed, _CALIBRATION_STEPS
-    )
-    if keep is not None:
-        quantisation.save(keep, layers, digest)
-    return layers
 
 
 def _digest(arrays: Sequence[np.ndarray]) -> str:

@@ -91,12 +91,12 @@ class Progress:
             f"{progress.clock(gone)} gone, {progress.clock(left)} left"
         )
 
-    def finished(self, canvas: canvas_lib.Canvas) -> None:
+    def finished(self, steps: int, segments: int, voxels: int) -> None:
         """Moves a canvas from those in flight to those done."""
         self._done += 1
-        self._steps += canvas.counters["steps"]
-        self._segments += len(canvas.origins)
-        self._voxels += canvas.counters["voxels-segmented"]
+        self._steps += steps
+        self._segments += segments
+        self._voxels += voxels
 
     def close(self) -> None:
         """Ends the line on a terminal."""

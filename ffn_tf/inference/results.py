@@ -60,21 +60,32 @@ class Results:
         self.digest = hashlib.sha256(self._written.encode()).hexdigest()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, shard: str) -> Iterator[None]:
         """Makes the folder, and keeps other processes out of it.
 
+        Args:
+          shard: a share of the work; those of others are let in.
+
         Raises:
-          BlockingIOError: another process works in the folder.
+          BlockingIOError: another process works in the folder, or on the shard.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with files.locked(self.path, "segmenting into it"):
-            yield
+        doing = "segmenting into it"
+        with files.locked(self.path, doing, shared=bool(shard)):
+            if not shard:
+                yield
+                return
+            mark = self.path / f"{shard}.lock"
+            mark.touch()
+            with files.locked(mark, f"working on {shard}"):
+                yield
 
-    def settle(self) -> None:
+    def settle(self, shard: str) -> None:
         """Writes run.json, if it is not there; see `check`."""
         self.check()
-        for name in ("run.json", "timing.json", "int8.npz"):
-            files.remove_leftovers(self.path / name)
+        if not shard:  # Nobody else writes here.
+            for name in ("run.json", "int8.npz"):
+                files.remove_leftovers(self.path / name)
         if not self._run_json.exists():
             files.write_text(self._run_json, self._written)
 

@@ -1,6 +1,8 @@
-"""timing.json: how long the results in a folder took, over all attempts.
+"""timing*.json: how long the results in a folder took, over all attempts.
 
 Results must not depend on the clock, so what the clock says lies beside them.
+Each process that works on the folder has a file of its own: timing.json if
+there is one only, timing-NAME.json else.
 """
 
 from __future__ import annotations
@@ -37,22 +39,36 @@ class Timing:
                 raise ValueError(f"{name}: expected 0 or more, found {value}")
 
     def added(self, other: Timing) -> Timing:
+        return self._with(other, 1)
+
+    def since(self, before: Timing) -> Timing:
+        """What has come to `before`."""
+        return self._with(before, -1)
+
+    def _with(self, other: Timing, sign: int) -> Timing:
+        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
         return Timing(
-            **{
-                field.name: getattr(self, field.name)
-                + getattr(other, field.name)
-                for field in dataclasses.fields(self)
-            }
+            **{name: mine[name] + sign * theirs[name] for name in mine}
         )
 
 
-def read(folder: str | pathlib.Path) -> Timing:
+def read(folder: str | pathlib.Path, name: str = "") -> Timing:
     """The time that the results in `folder` took, over all attempts.
+
+    Args:
+      name: only of the processes whose names begin so.
 
     Raises:
       ValueError: a damaged file.
     """
-    path = pathlib.Path(folder) / "timing.json"
+    total = Timing()
+    pattern = f"timing-{name}*.json" if name else "timing*.json"
+    for path in sorted(pathlib.Path(folder).glob(pattern)):
+        total = total.added(_read(path))
+    return total
+
+
+def _read(path: pathlib.Path) -> Timing:
     if not path.exists():
         return Timing()
     try:
@@ -64,11 +80,17 @@ def read(folder: str | pathlib.Path) -> Timing:
 
 
 class Clock:
-    """Times one attempt, and keeps the sum with earlier ones."""
+    """Times one attempt, and keeps the sum with earlier ones.
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        self._path = folder / "timing.json"
-        self._before = read(folder)
+    Args:
+      folder: of the results.
+      name: of the process; empty if it works alone.
+    """
+
+    def __init__(self, folder: pathlib.Path, name: str = "") -> None:
+        self._path = folder / (f"timing-{name}.json" if name else "timing.json")
+        files.remove_leftovers(self._path)
+        self._before = _read(self._path)
         self._made = self._started = time.perf_counter()
         self._engine: engine_lib.Engine | None = None
 

@@ -1,7 +1,7 @@
 """What programs share: flags from options, errors, progress, provenance."""
 
 from ffn_tf.program.interruption import HeldBack
-from ffn_tf.program.launch import finish, start, warn
+from ffn_tf.program.launch import INPUT_ERRORS, finish, start, warn
 from ffn_tf.program.named import named
 from ffn_tf.program.options import (
     command_line,
@@ -15,6 +15,7 @@ from ffn_tf.program.progress import Progress, watched
 from ffn_tf.program.provenance import describe_code, file_digest
 
 __all__ = [
+    "INPUT_ERRORS",
     "HeldBack",
     "Progress",
     "command_line",

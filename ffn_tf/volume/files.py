@@ -93,32 +93,51 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: str | os.PathLike[str], doing: str) -> Iterator[None]:
-    """Keeps other processes out of a folder.
+def locked(
+    path: str | os.PathLike[str], doing: str, shared: bool = False
+) -> Iterator[None]:
+    """Keeps other processes away from a folder or a file.
 
     The lock is the system's (flock): it ends with the process, however that
     ends. Some network file systems have none.
 
     Args:
       doing: what a process does that holds it, for the message.
+      shared: with those who lock it so, too.
 
     Raises:
       BlockingIOError: another process holds it.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BlockingIOError(
-                f"{os.fspath(folder)}: another process is {doing}. Wait for "
+                f"{os.fspath(path)}: another process is {doing}. Wait for "
                 f"it, or use another folder."
             ) from error
         except OSError as error:
             program.warn(
-                f"{os.fspath(folder)} cannot be locked ({error.strerror}): see "
+                f"{os.fspath(path)} cannot be locked ({error.strerror}): see "
                 f"that no second process works there."
             )
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def turn(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Waits until no other process is in a context of the same file.
+
+    The file is made; it stays, and is empty.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        with contextlib.suppress(OSError):  # Where there are no locks.
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

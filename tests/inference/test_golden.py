@@ -5,12 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from ffn_tf import model, volume
+from ffn_tf import model, run_inference, volume
 from ffn_tf.inference import (
     calibration,
     intensity,
     run_options,
-    runner,
     seeds,
     subvolume,
 )
@@ -131,14 +130,14 @@ def test_segmentation(fib25, crop, tmp_path):
         ),
         segmentation_output_dir=str(tmp_path),
     )
-    summary = runner.Run(
+    summary = run_inference.run(
         request,
         run_options.RunOptions(
             bounding_box="start { x:60 y:60 z:60 } size { x:80 y:80 z:80 }",
             engine="openvino",
             compute_dtype="float32",
         ),
-    ).execute()
+    )
     assert summary.timing.steps == 294
     assert summary.segments == 16
 

@@ -56,7 +56,7 @@ def test_a_resumed_run(clock, capfd):
 
 def test_the_seeds_tried_are_a_lower_bound(clock, capfd):
     progress = progress_lib.Progress(num_canvases=2, steps=1000)
-    progress.finished(canvas(steps=100, tried=1000))
+    progress.finished(100, 0, 0)
     clock[0] = 300
     progress.update([canvas(steps=200, tried=500)], 300)
     line = capfd.readouterr().err

@@ -16,9 +16,17 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
-from ffn_tf.inference import archive, run_options, runner, states, subvolume
+from ffn_tf.inference import (
+    archive,
+    run_options,
+    runner,
+    segmenter,
+    states,
+    subvolume,
+)
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import run as run_lib
 
 SHAPE = (16, 16, 44)
 # Three boxes along x; the middle one is in both halves of the volume.
@@ -99,14 +107,14 @@ def prepared(files, **changes):
     }
     request = {"options": options()} | files
     request |= {k: v for k, v in changes.items() if k not in names}
-    return runner.Run(
+    return run_lib.Run(
         request_lib.InferenceRequest(**request),
         run_options.RunOptions(**asked),
     )
 
 
 def run(files, **changes):
-    return prepared(files, **changes).execute()
+    return runner.execute(prepared(files, **changes))
 
 
 def results(files):
@@ -401,7 +409,7 @@ def test_an_interrupted_run_ends_in_the_same_bytes(
             raise Killed
 
     monkeypatch.setattr(states, "save", save_state)
-    monkeypatch.setattr(runner.time, "monotonic", _ticks())
+    monkeypatch.setattr(segmenter.time, "monotonic", _ticks())
     changes = {**HALVES, "compute_dtype": compute_dtype}
     changes |= {"concurrent_requests": 2, "checkpoint_interval": 30}
     out = tmp_path / "out"
@@ -592,7 +600,7 @@ def test_a_damaged_state_says_what_to_do(whole, damage):
     out = pathlib.Path(whole["segmentation_output_dir"])
     subvolume.path_for(out, (0, 0, 0)).unlink()
     prepare = prepared(whole)
-    canvas = prepare._canvas(prepare.box)
+    canvas = segmenter.Segmenter(prepare).canvas(prepare.box)
     next(canvas.segment_all())
     states.save(out, canvas, prepare.results.digest)
     path = states.path_for(out, (0, 0, 0))
@@ -661,13 +669,13 @@ def test_a_damaged_run_json_says_so(whole, text):
 
 def test_two_runs_do_not_share_a_folder(files):
     first, second = prepared(files), prepared(files)
-    with first.results.locked():
+    with first.results.locked(""):
         with pytest.raises(
             BlockingIOError, match="another process is segmenting"
         ):
-            second.execute()
+            runner.execute(second)
         assert list(first.folder.iterdir()) == []
-    assert second.execute().segments == 3
+    assert run(files).segments == 3
 
 
 def test_grey_values_of_another_image_are_doubted(files, capfd):

@@ -1,0 +1,220 @@
+"""Segmenter: works off boxes of a run; each process that does has one.
+
+    box -> canvas, from its state if there is one -> scheduler -> file
+
+A box is reported when its file is there. One that cannot be done is reported
+with the reason, and the others go on. Signals wait until the states of what
+is under way are saved.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+import dataclasses
+import time
+
+import numpy as np
+
+from ffn_tf import program, volume
+from ffn_tf.inference import (
+    calibration,
+    run_options,
+    scheduler,
+    states,
+    subvolume,
+)
+from ffn_tf.inference import canvas as canvas_lib
+from ffn_tf.inference import engine as engine_lib
+from ffn_tf.inference import progress as progress_lib
+from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import run as run_lib
+from ffn_tf.inference import timing as timing_lib
+from ffn_tf.jobs.tasks import Done, Failed, Outcome
+
+Watch = Callable[[list[canvas_lib.Canvas], int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Segmented:
+    """What a finished subvolume holds: small, to be sent between processes.
+
+    Attributes:
+      segments, voxels: that were found.
+      steps: network calls that it took, over all attempts.
+    """
+
+    segments: int
+    voxels: int
+    steps: int
+
+
+class Segmenter:
+    """See the module.
+
+    Args:
+      run: checked, and its folder settled.
+      name: of the process, among those that work on the run; for its timing.
+      engine: predicts instead of the one that the run asks for.
+      watch: is given the canvases in flight after each batch, and the number
+        of network calls.
+    """
+
+    def __init__(
+        self,
+        run: run_lib.Run,
+        name: str = "",
+        engine: engine_lib.Engine | None = None,
+        watch: Watch = lambda canvases, steps: None,
+    ) -> None:
+        self._run, self._watch = run, watch
+        self._clock = timing_lib.Clock(run.folder, name)
+        self._engine = engine or create_engine(run)
+        self._clock.start(self._engine)
+        self._saved_at = time.monotonic()
+        self._failed: deque[Failed] = deque()
+        self._initial_ids: dict[canvas_lib.Position, np.ndarray | None] = {}
+
+    def __call__(self, boxes: Iterable[volume.Box]) -> Iterator[Outcome]:
+        """Segments the boxes; an outcome for each, in any order."""
+        with program.HeldBack() as signals:
+
+            def after_round(canvases: list[canvas_lib.Canvas]) -> None:
+                self._watch(canvases, self._engine.steps)
+                self._save_states(canvases, signals.is_due)
+                signals.deliver()
+
+            canvases = scheduler.segment(
+                self._canvases(boxes, signals),
+                self._engine,
+                self._run.in_flight,
+                after_round,
+            )
+            for canvas in canvases:
+                yield self._finished(canvas)
+                del canvas  # The next one may need its room.
+                while self._failed:
+                    yield self._failed.popleft()
+            yield from self._failed
+            self._failed.clear()
+        self._clock.save()
+
+    def _canvases(
+        self, boxes: Iterable[volume.Box], signals: program.HeldBack
+    ) -> Iterator[canvas_lib.Canvas]:
+        for box in boxes:
+            if not self._engine.steps:  # Nothing is under way that could go.
+                signals.deliver()
+            try:
+                yield self.canvas(box)
+            except program.INPUT_ERRORS as error:
+                self._failed.append(Failed(box, error))
+
+    def canvas(self, box: volume.Box) -> canvas_lib.Canvas:
+        """The canvas of a box, as far as an earlier attempt has come.
+
+        Raises:
+          ValueError, OSError: its image or its state cannot be used.
+        """
+        prepared = self._run.preparation.of(box)
+        self._initial_ids[box.start] = prepared.initial_ids
+        states.tidy(self._run.folder, box.start)
+        if states.path_for(self._run.folder, box.start).exists():
+            states.restore(
+                self._run.folder, prepared.canvas, self._run.results.digest
+            )
+        return prepared.canvas
+
+    def _save_states(
+        self, canvases: list[canvas_lib.Canvas], at_once: bool
+    ) -> None:
+        interval = self._run.request.checkpoint_interval
+        is_due = at_once or time.monotonic() - self._saved_at >= interval
+        if not interval or not is_due:
+            return
+        for canvas in canvases:
+            states.save(self._run.folder, canvas, self._run.results.digest)
+        self._clock.save()
+        self._saved_at = time.monotonic()
+        if at_once:
+            progress_lib.note("Saved: the same command goes on.")
+
+    def _finished(self, canvas: canvas_lib.Canvas) -> Outcome:
+        box = volume.Box.from_size(canvas.corner_zyx, canvas.image.shape)
+        try:
+            self._save(canvas, box)
+        except program.INPUT_ERRORS as error:
+            return Failed(box, error)
+        counters = canvas.counters
+        return Done(
+            box,
+            Segmented(
+                len(canvas.origins),
+                counters["voxels-segmented"],
+                counters["steps"],
+            ),
+        )
+
+    def _save(self, canvas: canvas_lib.Canvas, box: volume.Box) -> None:
+        run = self._run
+        subvolume.save(
+            run.folder,
+            subvolume.Subvolume(
+                box,
+                np.maximum(canvas.segmentation, 0),
+                {
+                    label: subvolume.OriginInfo(
+                        origin.start_zyx, origin.num_steps
+                    )
+                    for label, origin in canvas.origins.items()
+                },
+                canvas.overlaps,
+                canvas.counters,
+                request_lib.serialized(run.request_of_results()),
+                {
+                    **run.provenance(),
+                    "start_zyx": box.start,
+                    "size_zyx": box.size,
+                },
+                self._extra(canvas),
+                canvas.kept.probabilities,
+            ),
+        )
+        states.remove(run.folder, box.start)
+
+    def _extra(self, canvas: canvas_lib.Canvas) -> dict[str, np.ndarray]:
+        extra = {}
+        initial_ids = self._initial_ids.pop(canvas.corner_zyx)
+        if initial_ids is not None:
+            extra["initial_ids"] = initial_ids
+        if self._run.options.keep_history:
+            rows = np.array(canvas.kept.history, np.int32)
+            extra["history"] = rows.reshape(-1, 5)
+        return extra
+
+
+def create_engine(run: run_lib.Run) -> engine_lib.Engine:
+    """The engine that the run asks for; int8's calibration is in its folder."""
+    progress_lib.note(
+        f"Preparing the network for {run.engine} {run.compute_dtype} ..."
+    )
+    return engine_lib.create(
+        run.network,
+        run.engine,
+        run.compute_dtype,
+        run.batch_size,
+        lambda: calibration.samples(run.image, run.network.view, run.request),
+        run.folder / "int8.npz",
+    )
+
+
+def in_its_process(
+    request: request_lib.InferenceRequest,
+    options: run_options.RunOptions,
+    name: str,
+    index: int,
+) -> Segmenter:
+    """The segmenter of worker `index` of the process `name`."""
+    run = run_lib.Run(request, options)
+    parts = [name] if name else []
+    return Segmenter(run, "-".join([*parts, f"worker-{index}"]))

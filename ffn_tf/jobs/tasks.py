@@ -1,0 +1,61 @@
+"""What executors are given, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+from typing import Any, TypeAlias
+
+from ffn_tf import program
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """A task that is done; its `result` is small, for voxels are in files."""
+
+    task: Any
+    result: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """A task that is not done, and why.
+
+    What the operating system or a network refused may work another time; what
+    is wrong with the input will not.
+    """
+
+    task: Any
+    error: Exception
+
+    @property
+    def may_work_again(self) -> bool:
+        return isinstance(self.error, OSError)
+
+
+class WorkerDied(OSError):
+    """The process or the machine that worked on a task is gone."""
+
+
+Outcome: TypeAlias = Done | Failed
+# Does tasks, several at a time if it likes, and gives an outcome for each.
+Work: TypeAlias = Callable[[Iterable[Any]], Iterator[Outcome]]
+# Makes what works; with the number of the worker, from 0. Can be pickled.
+Make: TypeAlias = Callable[[int], Work]
+
+
+def portable(outcome: Outcome) -> Outcome:
+    """The outcome with an error that another process can read.
+
+    Raises:
+      Exception: what no check has raised is a defect, not an outcome.
+    """
+    if isinstance(outcome, Done):
+        return outcome
+    kinds = [k for k in program.INPUT_ERRORS if isinstance(outcome.error, k)]
+    return Failed(outcome.task, kinds[0](str(outcome.error)))
+
+
+def grouped(tasks: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """The tasks in order, `size` together; the last group may be smaller."""
+    return [tasks[i : i + size] for i in range(0, len(tasks), size)]

@@ -1,0 +1,43 @@
+"""Workers of the tests, which other processes can import."""
+
+import os
+import pathlib
+import signal
+
+from ffn_tf.jobs.tasks import Done, Failed
+
+
+class Notes:
+    """Writes what it does into a folder, a file for each task and attempt.
+
+    A task is a name; what stands in it decides what happens:
+      kill-N     the process dies the first N times
+      refuse-N   the system refuses the first N times
+      wrong      wrong input
+      defect     an error that is nobody's input
+    """
+
+    def __init__(self, folder, index):
+        self.folder, self.index = pathlib.Path(folder), index
+
+    def __call__(self, tasks):
+        for task in tasks:
+            attempt = len(list(self.folder.glob(f"{task}.*"))) + 1
+            note = f"{self.index} {os.getpid()} {os.sched_getaffinity(0)}"
+            (self.folder / f"{task}.{attempt}").write_text(note)
+            kind, _, times = task.partition("-")
+            if kind == "kill" and attempt <= int(times):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "refuse" and attempt <= int(times):
+                yield Failed(task, PermissionError(13, "refused", task))
+            elif kind == "wrong":
+                yield Failed(task, ValueError(f"{task} is wrong"))
+            elif kind == "defect":
+                raise ZeroDivisionError(task)
+            else:
+                yield Done(task, len(task))
+
+
+def attempts(folder, task):
+    """What the attempts at a task have noted, in order."""
+    return [p.read_text() for p in sorted(folder.glob(f"{task}.*"))]
