@@ -52,6 +52,7 @@ setuptools.setup(
         "tensorboard>=2.20",
         "tensorstore>=0.1.75",
         "tifffile>=2025.1",
+        "zmesh>=1.15",
     ],
     extras_require=TENSORFLOW
     | {

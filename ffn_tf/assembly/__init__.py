@@ -7,4 +7,5 @@
 (5) `global_ids`: one id for each object; `union_find`: sets of pairs.
 (6) `assembled`: all pieces as one volume.
 (7) `summary`: what was assembled, and what looks wrong.
+(8) `meshing`: the surfaces of segments, block by block.
 """
