@@ -8,7 +8,8 @@ that are each other's best, and agree well enough, become one
 (ffn_tf/assembly/matching.py); every object gets an id that is good everywhere,
 and each voxel is taken from the subvolume in which it lies deepest. The output
 is any address that can be written, in a bucket too; precomputed and zarr have
-all scales. In precomputed, Neuroglancer lists the segments by their size.
+all scales. In precomputed, Neuroglancer lists the segments by their size;
+ffn_tf.mesh adds meshes.
 
     segments.csv, report.json    in --work_dir: every segment; what to look at
 
