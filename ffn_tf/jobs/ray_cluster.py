@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+import re
+import socket
 from typing import Any
 
 from ffn_tf.jobs import tasks as tasks_lib
@@ -30,6 +32,7 @@ except ImportError as error:
 
 # Actors in a row that did not even become ready.
 _DEATHS_AT_BIRTH = 3
+_ANSWERS_IN_S = 5.0
 
 
 class _Actor:
@@ -150,16 +153,17 @@ def _line(error: BaseException) -> str:
 
 
 def _connect(address: str) -> None:
-    settings: dict[str, Any] = {
-        "log_to_driver": False,
-        "configure_logging": False,
-        "include_dashboard": False,
-    }
+    settings: dict[str, Any] = {"log_to_driver": False}
     if address:
-        settings = {"address": address, "log_to_driver": False}
+        settings["address"] = address
+    else:
+        settings["include_dashboard"] = False
     try:
+        if re.fullmatch(r"[^:/]+:\d+", address):  # Ray would ask for minutes.
+            host, port = address.split(":")
+            socket.create_connection((host, int(port)), _ANSWERS_IN_S).close()
         ray.init(**settings)
-    except ConnectionError as error:
+    except OSError as error:
         raise ConnectionError(
             f"--ray_address={address}: no Ray cluster answers there "
             f"({_line(error)}). Start one with `ray start --head`, and check "
