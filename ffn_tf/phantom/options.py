@@ -32,6 +32,9 @@ class Options:
     misalignment_nm: float = program.option(
         0.0, help="std of the in-plane shift of each section"
     )
+    inverted: bool = program.option(
+        False, help="membranes bright in dark cytoplasm, as a negative"
+    )
 
     def __post_init__(self) -> None:
         size = volume.box.triple(self.size_zyx, "size_zyx")

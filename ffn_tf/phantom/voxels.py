@@ -55,6 +55,8 @@ def generate(
         )
     tissue = tissue_lib.grow_tissue(options.size_nm, options.seed)
     grey, labels = _sections(tissue, options, box)
+    if options.inverted:
+        grey = 255 - grey
     indices = [np.arange(s, e) for s, e in zip(box.start, box.end)]
     key = 64 * options.seed
     grey += np.float32(options.noise) * _detector_noise(key + 60, indices)

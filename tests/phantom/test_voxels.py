@@ -115,6 +115,14 @@ def test_sections_move_image_and_labels_alike(options, whole):
         )
 
 
+def test_a_negative(options):
+    quiet = dataclasses.replace(options, noise=0.0, section_jitter=0.0)
+    plain = phantom.generate(quiet)
+    negative = phantom.generate(dataclasses.replace(quiet, inverted=True))
+    np.testing.assert_array_equal(negative.labels, plain.labels)
+    assert np.abs(255.0 - plain.image - negative.image).max() <= 1
+
+
 def test_noise_and_jitter_are_as_asked(options):
     box = volume.Box((0, 0, 0), options.size_zyx)
     quiet = dataclasses.replace(options, noise=0.0, section_jitter=0.0)
