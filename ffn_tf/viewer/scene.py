@@ -30,6 +30,7 @@ _PAGE = "https://neuroglancer-demo.appspot.com/"
 _SAFE = "~@$&()*!+=:;,.?/'"
 _PANEL = 400  # Pixels that a small volume fills.
 _FAR = 4096  # Voxels that the view in three dimensions shows of a large one.
+_ASIDE = [-0.25, 0.25, 0.0, 0.935]  # A quaternion: from above and the side.
 _MOST_SKELETONS = 1000
 
 
@@ -140,7 +141,9 @@ class Scene:
             "dimensions": self.dimensions,
             "position": [v + 0.5 for v in address_lib.reversed_axes([*here])],
             "crossSectionScale": min(1.0, extent / _PANEL),
-            "projectionScale": 1.5 * min(extent, _FAR),
+            "projectionScale": 1.7 * min(extent, _FAR),
+            "projectionOrientation": _ASIDE,
+            "hideCrossSectionBackground3D": True,
             "layers": [
                 layer | {"source": f"precomputed://{url_of(layer['name'])}"}
                 if layer["name"] in self.served

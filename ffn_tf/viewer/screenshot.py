@@ -7,12 +7,14 @@ been loaded.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -84,17 +86,29 @@ def taken(
             ],
             stdout=subprocess.DEVNULL,
             stderr=log,
+            env=os.environ | {"TMPDIR": profile},  # All that it leaves.
             start_new_session=True,
         )
         try:
-            return _awaited(viewer, size, patience_s, process)
-        except OSError as error:
-            log.seek(0)
-            said = log.read().decode(errors="replace").splitlines()[-3:]
-            raise OSError(f"{error} {chromium} said: {said}") from error
+            picture = _awaited(viewer, size, patience_s, process)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            ended = process.poll()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        if picture is None and ended is None:
+            raise OSError(
+                f"No picture of the scene in {patience_s:g} s. Open the link "
+                f"in a browser to see what it waits for."
+            )
+        if picture is None:
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip()[-500:]
+            raise OSError(
+                f"{chromium} ended, with {ended}, before there was a picture. "
+                f"It said: {said}"
+            )
+        return picture
 
 
 def _awaited(
@@ -102,7 +116,8 @@ def _awaited(
     size: tuple[int, int],
     patience_s: float,
     process: subprocess.Popen[bytes],
-) -> bytes:
+) -> bytes | None:
+    """The picture; None if there is none in time, or the browser ends."""
     found: list[bytes] = []
 
     def take() -> None:
@@ -110,15 +125,9 @@ def _awaited(
 
     waiting = threading.Thread(target=take, daemon=True)
     waiting.start()
-    waited = 0.0
-    while waiting.is_alive() and waited < patience_s:
-        waiting.join(0.5)
-        waited += 0.5
-        if process.poll() is not None:
-            raise OSError(
-                f"The browser ended, with {process.returncode}, before there "
-                f"was a picture."
-            )
-    if not found:
-        raise OSError(f"No picture in {patience_s:g} s.")
-    return found[0]
+    until = time.monotonic() + patience_s
+    while waiting.is_alive() and process.poll() is None:
+        waiting.join(0.2)
+        if time.monotonic() > until:
+            break
+    return found[0] if found else None

@@ -136,7 +136,8 @@ def _handler() -> type:
                 )
             except (OSError, ValueError) as error:
                 program.warn(f"{error}")
-                status, headers, body = 500, {}, f"{error}".encode()
+                # Neuroglancer would wait for ever for what it calls an error.
+                status, headers, body = 404, {}, f"{error}".encode()
             self.set_status(status)
             for key, value in headers.items():
                 self.set_header(key, value)

@@ -5,7 +5,8 @@ All others come from our server (chunks.py): those of this machine; zarr, which
 Neuroglancer shows half a voxel off (docs/formats.md); and what the address
 changes, after a question mark or in a dataset file.
 
-What was never written is shown as 0, as Neuroglancer does.
+What was never written is shown as 0, as Neuroglancer does; so is what is
+damaged, which is listed at the end.
 """
 
 from __future__ import annotations
@@ -55,13 +56,15 @@ def public(address: str) -> str:
 
 
 def tolerant(address: str) -> str:
-    """The same volume, whose missing chunks read as 0."""
+    """The same volume; of missing and damaged chunks nothing is shown."""
     parsed = _parsed(address)
     if parsed is None or parsed.format not in address_lib.SCHEMES:
         return address
-    if parsed.missing_is_zero:
-        return address
-    return f"{address}{'&' if '?' in address else '?'}missing=zero"
+    words = [] if parsed.missing_is_zero else ["missing=zero"]
+    words += [] if parsed.tolerate else ["tolerate=corrupt"]
+    for word in words:
+        address += f"{'&' if '?' in address else '?'}{word}"
+    return address
 
 
 def same_size(volumes: Sequence[volume.Volume]) -> list[volume.Volume]:
@@ -139,7 +142,7 @@ def names(addresses: Sequence[str]) -> list[str]:
     found: list[str] = []
     for address in addresses:
         end = re.split(r"[/:#]", address.partition("?")[0].rstrip("/|:"))[-1]
-        name = base = re.sub(r"[^\w.-]", "_", end)[-40:] or "volume"
+        name = base = re.sub(r"[^\w.-]+", "_", end).strip("_")[-40:] or "volume"
         number = 1
         while name in found:
             number += 1

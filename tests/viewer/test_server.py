@@ -111,9 +111,9 @@ def test_nothing_outside_of_what_was_named(path, asked, folder):
     assert asked(files, path)[0] == 404
 
 
-def test_damage_is_said(asked, capsys):
+def test_a_failure_is_said(asked, capsys):
     status, headers, body = asked(Damaged(), "0/0-1_0-1_0-1")
-    assert (status, body) == (500, b"0/0-1_0-1_0-1: damaged")
+    assert (status, body) == (404, b"0/0-1_0-1_0-1: damaged")
     assert headers["Access-Control-Allow-Origin"] == "*"
     assert "warning: 0/0-1_0-1_0-1: damaged" in capsys.readouterr().err
 
