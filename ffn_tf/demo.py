@@ -62,7 +62,9 @@ class Options:
     size_zyx: tuple[int, int, int] = program.option(
         (112, 112, 112), help="Voxels of the phantoms, or of the crop, z,y,x."
     )
-    max_steps: int = program.option(1000, help="Of the training on the phantom.")
+    max_steps: int = program.option(
+        1000, help="Of the training on the phantom."
+    )
     data_dir: str = program.option(
         "",
         help="Folder that holds fib25/. Empty: $FFN_DATA_DIR, else "

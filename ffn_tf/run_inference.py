@@ -21,16 +21,19 @@ Interrupted or killed, it goes on where it was when it is run again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import dataclasses
 import pathlib
 from typing import Any
 
 from ffn_tf import model, program, volume
+from ffn_tf.assembly import both_orders
 from ffn_tf.inference import (
     extent,
     geometry,
     intensity,
     progress,
+    results,
     run_options,
     runner,
 )
@@ -49,6 +52,14 @@ class Options:
     inference_request: str = program.option(
         "", help="A google/ffn InferenceRequest in text format."
     )
+    forward_reverse: bool = program.option(
+        False,
+        help="Segment twice, the second time with the seeds in reverse, and "
+        "keep what both agree on: fewer mergers, more splits, twice the time.",
+    )
+    split_min_size: int = program.option(
+        1000, help="Of --forward_reverse: voxels of an object, at least."
+    )
     plan_only: bool = program.option(
         False, help="Only say what is to be done, and what it will cost."
     )
@@ -66,6 +77,57 @@ def run(
 ) -> runner.Summary:
     """Segments; see `run.Run` and `runner.execute` for the errors."""
     return runner.execute(run_lib.Run(request, options), job_options)
+
+
+def run_both(
+    request: request_lib.InferenceRequest,
+    options: run_options.RunOptions,
+    job_options: jobs.Options,
+    split_min_size: int,
+    say: Callable[[str], None] = lambda line: None,
+) -> runner.Summary:
+    """Segments forward and in reverse, and keeps what both agree on.
+
+    Args:
+      say: is told what has been made.
+
+    Returns:
+      Of the reverse run; its folder is that of the consensus.
+
+    Raises:
+      as `run`, and assembly.both_orders.agree.
+    """
+    folder = results.folder(request.segmentation_output_dir)
+    reverse: dict[str, Any] = {
+        "seed_policy": "PolicyInvertOrigins",
+        "seed_policy_args": {"segmentation_dir": f"{folder}/forward"},
+    }
+    summaries: list[runner.Summary] = []
+    both: dict[str, dict[str, Any]] = {"forward": {}, "reverse": reverse}
+    for name, changes in both.items():
+        asked = dataclasses.replace(
+            request, segmentation_output_dir=f"{folder}/{name}", **changes
+        )
+        summaries.append(run(asked, options, job_options))
+        if summaries[-1].made:
+            say(f"{name}: {describe(summaries[-1])}")
+    found = [
+        both_orders.agree(folder, box.start, split_min_size)
+        for box in program.watched(
+            summaries[0].boxes, len(summaries[0].boxes), "Comparing", "boxes"
+        )
+    ]
+    before, objects, voxels = (
+        sum(getattr(one, name) for one in found)
+        for name in ("forward_objects", "objects", "voxels")
+    )
+    say(
+        f"Both agree on {objects} objects, {voxels} voxels; forward, there "
+        f"were {before}."
+    )
+    return dataclasses.replace(
+        summaries[1], output_dir=str(folder), segments=objects, voxels=voxels
+    )
 
 
 def plan(
@@ -99,12 +161,19 @@ def describe(summary: runner.Summary) -> str:
     timing = summary.timing
     rate = timing.steps / summary.seconds
     host = 1 - timing.network_seconds / timing.seconds
+    segments, voxels, steps = summary.filled
+    second = ""
+    if steps:
+        second = (
+            f" The second pass: {steps} of the calls, {segments} segments, "
+            f"{voxels} voxels ({voxels / summary.voxels:.1%} of all)."
+        )
     return (
         f"{summary.segments} segments, {summary.voxels} voxels, "
         f"{timing.steps} network calls in {summary.seconds:.1f} s "
         f"({rate:.1f} FOVs/s, {100 * host:.1f} % outside the network) "
         f"after {timing.setup_seconds:.1f} s of set-up, "
-        f"{summary.engine} {summary.compute_dtype}."
+        f"{summary.engine} {summary.compute_dtype}.{second}"
     )
 
 
@@ -190,14 +259,18 @@ def main(argv: list[str]) -> None:
             "nothing: this is only a plan", "the same without --plan_only"
         )
         return
-    summary = run(
+    asked = (
         request,
         program.from_flags(run_options.RunOptions),
         program.from_flags(jobs.Options),
     )
-    made = len(summary.boxes) - summary.skipped
-    if made:
-        print(describe(summary))
+    if own.forward_reverse:
+        summary = run_both(*asked, own.split_min_size, print)
+    else:
+        summary = run(*asked)
+        if summary.made:
+            print(describe(summary))
+    made = summary.made
     if made and not summary.segments:
         program.warn(
             "no objects were found. Look at the image: is it black there, or "

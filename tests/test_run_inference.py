@@ -23,10 +23,12 @@ from ffn_tf import model, program, run_inference, volume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import run_options, subvolume
+from ffn_tf.jobs import run as jobs
 
 FLAGS_OF = (
     run_inference.Options,
     run_options.RunOptions,
+    jobs.Options,
     request_lib.InferenceRequest,
     options_lib.InferenceOptions,
 )
@@ -101,7 +103,8 @@ def asked(monkeypatch):
         program.define_flags(options)
     found = []
 
-    def run(request, options):
+    def run(request, options, job_options):
+        assert job_options == jobs.INLINE
         found.append((request, options))
         raise KeyboardInterrupt
 
@@ -335,6 +338,20 @@ def test_run_is_what_the_program_does(files):
         assert part in line
 
 
+def test_forward_and_reverse(files, tmp_path):
+    """The boxes are the same in any order, so both agree on all of them."""
+    both = {"forward_reverse": True, "split_min_size": 50}
+    flags = as_flags(files | both)
+    out, err = start(*flags).communicate(timeout=250)
+    lines = out.splitlines()
+    assert lines[0].startswith("forward: 2 segments, 960 voxels"), err
+    assert lines[1].startswith("reverse: 2 segments, 960 voxels")
+    assert lines[2] == (
+        "Both agree on 2 objects, 960 voxels; forward, there were 2."
+    )
+    assert lines[3].startswith(f"Wrote 1 subvolume(s) in {tmp_path}/out")
+
+
 def test_no_objects_are_told(files, tmp_path):
     np.save(tmp_path / "black.npy", np.zeros((14, 14, 24), np.uint8))
     black = files | {"image": f"{tmp_path}/black.npy"}
@@ -504,7 +521,7 @@ handler, number, times = sys.argv.pop().split()
 signal.signal(signal.SIGINT, getattr(signal, handler))
 from ffn_tf.inference import engine
 
-predict = engine.Engine.predict
+predict = engine.HostEngine.predict
 
 def signalled(self, images, seeds):
     logits = predict(self, images, seeds)
@@ -513,7 +530,7 @@ def signalled(self, images, seeds):
             os.kill(os.getpid(), getattr(signal, number))
     return logits
 
-engine.Engine.predict = signalled
+engine.HostEngine.predict = signalled
 runpy.run_module("ffn_tf.run_inference", run_name="__main__", alter_sys=True)
 """
 

@@ -22,6 +22,9 @@ from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import intensity, keepsakes, restriction, seeds
 from ffn_tf.inference import request as request_lib
 
+# google/ffn#33: thin processes are left blank.
+_FILL = "PolicyFillEmptySpace"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
@@ -48,6 +51,7 @@ class Preparation:
       initial: labels, open.
       voxel_size_zyx: as seeds are to see it.
       keep: what canvases keep.
+      fill: whether what is left is seeded once more.
     """
 
     request: request_lib.InferenceRequest
@@ -58,6 +62,7 @@ class Preparation:
     initial: volume.Volume | None
     voxel_size_zyx: tuple[float, float, float]
     keep: keepsakes.Keep
+    fill: bool
 
     def of(self, box: volume.Box) -> Prepared:
         """The canvas of a box, at its beginning.
@@ -79,6 +84,8 @@ class Preparation:
             self.voxel_size_zyx,
             box.start,
         )
+        if self.fill:
+            stages += seeds.stages(_FILL, {}, self.voxel_size_zyx, box.start)
         canvas = canvas_lib.Canvas(
             image,
             self.view,

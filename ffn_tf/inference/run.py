@@ -117,6 +117,7 @@ class Run:
             self._initial(opened),
             (1.0, 1.0, 1.0) if isotropic else self.image.voxel_size_nm,
             keepsakes.Keep(options.keep_probability_maps, options.keep_history),
+            options.fill,
         )
 
     def _initial(self, opened: contextlib.ExitStack) -> volume.Volume | None:
@@ -205,6 +206,7 @@ class Run:
             "overlap_zyx": self.options.overlap_zyx,
             "subvolumes_from_zyx": self.box.start,
             "skip_blank": self.options.skip_blank,
+            "fill": self.options.fill,
             "tissue": self.options.tissue,
             "seeds_voxel_size": self.preparation.voxel_size_zyx,
             "keep_probability_maps": self.options.keep_probability_maps,

@@ -47,6 +47,11 @@ class RunOptions:
         help="Measure distances between seeds and edges in voxels, as "
         "google/ffn does, also where voxels are not cubes.",
     )
+    fill: bool = program.option(
+        False,
+        help="A second pass over what is left, for thin processes; what it "
+        "costs and gains is told.",
+    )
     keep_probability_maps: bool = program.option(
         False,
         help="Write how sure the network was of each voxel: .prob files beside "

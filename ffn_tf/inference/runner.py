@@ -24,6 +24,8 @@ import dataclasses
 import functools
 import time
 
+import numpy as np
+
 from ffn_tf import program, volume
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import intensity, segmenter, states, subvolume
@@ -45,6 +47,7 @@ class Summary:
       timing: of this attempt alone, of all workers together.
       seconds: wall time.
       segments, voxels: of the subvolumes that were finished this time.
+      filled: segments, voxels and network calls of their second pass.
     """
 
     output_dir: str
@@ -56,6 +59,12 @@ class Summary:
     seconds: float
     segments: int
     voxels: int
+    filled: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def made(self) -> int:
+        """Subvolumes that were finished this time."""
+        return len(self.boxes) - self.skipped
 
 
 def execute(
@@ -86,12 +95,11 @@ def execute(
             name = options.name
             before = timing_lib.read(run.folder, name)
             start = time.perf_counter()
-            segments = voxels = 0
+            found = []
             if todo:
                 _begin(run, boxes, todo)
-                for found in _segmented(run, todo, options, engine):
-                    segments += found.segments
-                    voxels += found.voxels
+                found = list(_segmented(run, todo, options, engine))
+            filled = np.array([one.filled for one in found]).reshape(-1, 3)
             return Summary(
                 output_dir=str(run.folder),
                 boxes=tuple(boxes),
@@ -100,8 +108,9 @@ def execute(
                 compute_dtype=run.compute_dtype,
                 timing=timing_lib.read(run.folder, name).since(before),
                 seconds=time.perf_counter() - start,
-                segments=segments,
-                voxels=voxels,
+                segments=sum(one.segments for one in found),
+                voxels=sum(one.voxels for one in found),
+                filled=volume.box.triple(filled.sum(0)),
             )
 
 

@@ -42,11 +42,13 @@ class Segmented:
     Attributes:
       segments, voxels: that were found.
       steps: network calls that it took, over all attempts.
+      filled: segments, voxels and steps of the second pass, if there was one.
     """
 
     segments: int
     voxels: int
     steps: int
+    filled: tuple[int, int, int] = (0, 0, 0)
 
 
 class Segmenter:
@@ -145,15 +147,13 @@ class Segmenter:
             self._save(canvas, box)
         except program.INPUT_ERRORS as error:
             return Failed(box, error)
-        counters = canvas.counters
-        return Done(
-            box,
-            Segmented(
-                len(canvas.origins),
-                counters["voxels-segmented"],
-                counters["steps"],
-            ),
-        )
+        steps, segments, voxels = canvas.so_far
+        found = Segmented(segments, voxels, steps)
+        if self._run.options.fill:
+            before = canvas.before_stages[-1]
+            filled = segments - before[1], voxels - before[2], steps - before[0]
+            found = dataclasses.replace(found, filled=filled)
+        return Done(box, found)
 
     def _save(self, canvas: canvas_lib.Canvas, box: volume.Box) -> None:
         run = self._run

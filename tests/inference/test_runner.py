@@ -245,6 +245,24 @@ def test_what_made_a_file_is_in_it(whole):
     assert asked.options == options()
 
 
+def test_a_second_pass_fills_what_is_left(files):
+    """There are seeds in the first box and in the last."""
+    two = {
+        "seed_policy": "PolicyGrid3d",
+        "seed_policy_args": {"step": 29, "offsets": [8]},
+    }
+    first = run(files, **two)
+    assert (first.segments, first.filled) == (2, (0, 0, 0))
+    again = files | {"segmentation_output_dir": files["image"] + "-again"}
+    both = run(again, **two, fill=True)
+    (found,) = results(again).values()
+    assert_same_objects(found.segmentation, truth())
+    segments, voxels, steps = both.filled
+    assert segments == 1
+    assert voxels == np.count_nonzero(truth() == 2)
+    assert steps == both.timing.steps - first.timing.steps > 0
+
+
 # -----------------------------------------------------------------------------
 # Again in the same folder
 # -----------------------------------------------------------------------------
