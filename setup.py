@@ -56,6 +56,7 @@ setuptools.setup(
     ],
     extras_require=TENSORFLOW
     | {
+        "ray": ["ray>=2.47.1,<3"],
         "dev": [
             "crackle-codec>=0.54",
             "hypothesis>=6",
@@ -65,6 +66,7 @@ setuptools.setup(
             "pytest>=8",
             "pytest-timeout>=2",
             "pytest-xdist>=3",
+            "ray>=2.47.1,<3",
             "ruff>=0.11",
             "zarr>=3.1",
         ],
