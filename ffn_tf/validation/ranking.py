@@ -120,7 +120,8 @@ def completed(
     """Ranks checkpoints, and validates those that have not been.
 
     A validation.json is written where there is none; one of other settings
-    stays, and is not looked at.
+    stays, and is not looked at. A checkpoint that cannot be tried is left out,
+    with a warning.
 
     Args:
       folders: of checkpoints.
@@ -128,9 +129,10 @@ def completed(
       validated: validates a checkpoint, given its folder and step.
 
     Raises:
-      ValueError, OSError: as `validated`.
+      ValueError, OSError: as `validated`, if none can be tried.
     """
     rows = []
+    problem: Exception | None = None
     for folder in program.watched(
         folders, len(folders), "Validating", "checkpoints"
     ):
@@ -140,15 +142,16 @@ def completed(
             continue
         try:
             found = validated(folder, step_of(folder))
-        except FileNotFoundError:
-            if folder.exists():
-                raise
-            continue  # The training goes on, and has removed it.
+        except program.INPUT_ERRORS as error:
+            if folder.exists():  # Else the training goes on, and removed it.
+                program.warn(f"{folder} is left out: {error}")
+                problem = error
+            continue
         if there is None:
             record.write(folder, found)
         rows.append(Row(folder, found))
     if not rows:
-        raise FileNotFoundError(
+        raise problem or FileNotFoundError(
             f"{folders[0].parent}: its checkpoints were removed meanwhile."
         )
     return _sorted(rows, folders)

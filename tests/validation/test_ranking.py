@@ -107,6 +107,25 @@ def test_removed_meanwhile(scored, tmp_path):
         ranking.completed(folders, {"image": "em"}, validated)
 
 
+def test_a_damaged_checkpoint_is_left_out(scored, tmp_path, capsys):
+    for step in (1, 2):
+        (scored(step, 0, 0) / "validation.json").unlink()
+    folders = ranking.checkpoints(tmp_path / "run")
+
+    def validated(folder, step):
+        if step == 1:
+            raise ValueError("truncated weights")
+        scores = record.Scores(0.5, 0.1, 0.0, 0.25, 3, 1.5, 4.0)
+        return record.Record(step, scores, {}, {})
+
+    found = ranking.completed(folders, {}, validated)
+    assert (steps(found), found.left_out) == ([2], (folders[0],))
+    warning = f"warning: {folders[0]} is left out: truncated weights"
+    assert warning in capsys.readouterr().err
+    with pytest.raises(ValueError, match="truncated weights"):
+        ranking.completed(folders[:1], {}, validated)
+
+
 def test_written(scored, tmp_path):
     scored(1000, 0.5, 0.25, 0.875, erl_nm=1234.5, normalised_erl=0.5)
     scored(2000, 0.25, 0.25, 0.75, erl_nm=2000, normalised_erl=0.75)
