@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 
-class GoogleGraph(engine.Engine):
+class GoogleGraph(engine.HostEngine):
     """The graph of a checkpoint of the fib25 network, as an engine."""
 
     name = "google/ffn"

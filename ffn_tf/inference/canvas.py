@@ -50,10 +50,6 @@ from ffn_tf.model import fov
 
 Position = movement.Position
 
-# How far a field looks ahead in the queue. More than that in a row are
-# rarely given up, and then cost a look each.
-_WATCHED = 15
-
 
 @dataclasses.dataclass(frozen=True)
 class Origin:
@@ -104,6 +100,8 @@ class Canvas:
         self.seeds = seeds
         self.next_seed = 0
         self._stages, self._next_stage = stages, 0
+        # What there was when each stage began: steps, segments, voxels.
+        self.before_stages: list[tuple[int, int, int]] = []
         self.segmentation = np.zeros(image.shape, np.int32)
         self.num_initial = 0
         if initial is not None:
@@ -133,6 +131,12 @@ class Canvas:
         self._pending: Position | None = None  # Yielded, not yet answered.
         self._steps = 0
         self._low = self._high = (0, 0, 0)
+
+    def move_to(self, field: field_lib.Field) -> None:
+        """Goes on with the logits of the object in progress in `field`."""
+        if self._start is not None:
+            field.write(self._hull(), self.field.read(self._hull()))
+        self.field = field
 
     # -- the flood ---------------------------------------------------------
 
@@ -166,7 +170,16 @@ class Canvas:
             self.seeds = self._stages[self._next_stage](self.segmentation)
             self._next_stage += 1
             self.next_seed = 0
+            self.before_stages.append(self.so_far)
         return True
+
+    @property
+    def so_far(self) -> tuple[int, int, int]:
+        """Steps, segments, voxels."""
+        steps, voxels = (
+            self.counters[name] for name in ("steps", "voxels-segmented")
+        )
+        return steps, len(self.origins), voxels
 
     def _begin(self) -> bool:
         """Takes the next seed; False if it is rejected (rule 1)."""
@@ -212,7 +225,8 @@ class Canvas:
     def _watched(self) -> list[Position]:
         """Whose logits decide what comes after a step."""
         assert self._start is not None
-        return [self._start, *self._movement.upcoming(_WATCHED)]
+        queued = self._movement.upcoming(field_lib.WATCHED - 1)
+        return [self._start, *queued]
 
     def _grow(self) -> Generator[Any, Any, None]:
         """Steps through one object until its queue is empty (rule 2)."""
@@ -287,6 +301,7 @@ class Canvas:
         arrays |= self.kept.arrays()
         values = self.kept.values() | {
             "next_stage": self._next_stage,
+            "before_stages": self.before_stages,
             "next_seed": self.next_seed,
             "start": self._start,
             "steps": self._steps,
@@ -318,6 +333,9 @@ class Canvas:
         self.segmentation = arrays["segmentation"].copy()
         self.seeds = arrays["seeds"]
         self._next_stage = int(values["next_stage"])
+        self.before_stages = [
+            movement.as_position(found) for found in values["before_stages"]
+        ]
         self.next_seed = int(values["next_seed"])
         self._steps = int(values["steps"])
         self._low = movement.as_position(values["low"])

@@ -22,7 +22,7 @@ def capabilities() -> list[str]:
     return openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-class OpenVinoEngine(engine.Engine):
+class OpenVinoEngine(engine.HostEngine):
     """See engine.Engine; `compute_dtype` is one of engine.COMPUTE_DTYPES.
 
     Args:

@@ -4,7 +4,7 @@ A canvas decides where to go; its field holds the image and the logits, and has
 steps predicted. There are two:
 
     HostField         arrays here; a step's field of view goes to the engine
-    resident.Field    arrays on the device; only numbers come back
+    ResidentField     arrays on the device; only numbers come back
 
 Logits are [z, y, x] float32; NaN = untouched.
 """
@@ -24,6 +24,10 @@ from ffn_tf.model import fov
 
 Position = tuple[int, int, int]
 Slices = tuple[slice, ...]
+
+# Voxels that a step watches. More positions than that in a row are rarely given
+# up; each one more is a look at the device.
+WATCHED = 16
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """The scheduler: many canvases, one engine, no threads.
 
 Each canvas in flight has one request waiting. A round takes the canvases that
-have waited longest, predicts their requests as one batch, and sends each its
-logits. A canvas sees only its own logits, so results do not depend on how
+have waited longest, has their requests predicted as one batch, and sends each
+its answer. A canvas sees only its own answers, so results do not depend on how
 many are in flight or on who shares a batch.
+
+Where the engine works on its own (`depth` > 1), the next batch is under way
+while the answers of the last one are worked on, if there are canvases for it.
 """
 
 from __future__ import annotations
@@ -11,19 +14,28 @@ from __future__ import annotations
 import collections
 from collections.abc import Callable, Generator, Iterable, Iterator
 import dataclasses
-
-import numpy as np
+import time
+from typing import Any
 
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
-from ffn_tf.inference import field
+
+# Between two moments at which nothing is under way, so that states can be
+# saved.
+_MOST_SECONDS = 1.0
 
 
 @dataclasses.dataclass
 class _InFlight:
     canvas: canvas_lib.Canvas
-    flood: Generator[field.Request, np.ndarray, None]
-    request: field.Request
+    flood: Generator[Any, Any, None]
+    request: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class _Batch:
+    items: list[_InFlight]
+    answers: Callable[[], Iterable[Any]]
 
 
 def segment(
@@ -38,15 +50,19 @@ def segment(
       canvases: made one by one, as room for them comes up.
       engine: predicts the batches.
       in_flight: how many canvases are held at once.
-      after_round: called with the canvases in flight after each batch.
+      after_round: called with the canvases in flight when no batch is under
+        way: after each one, or each second if several are.
     """
     source = iter(canvases)
     waiting: collections.deque[_InFlight] = collections.deque()
+    under_way: collections.deque[_Batch] = collections.deque()
+    paused = time.monotonic()
     while True:
-        while len(waiting) < in_flight:
+        while len(waiting) + _num_items(under_way) < in_flight:
             canvas = next(source, None)
             if canvas is None:
                 break
+            engine.adopt(canvas)
             flood = canvas.segment_all()
             request = next(flood, None)
             if request is None:
@@ -55,23 +71,41 @@ def segment(
                 waiting.append(_InFlight(canvas, flood, request))
             # A finished canvas must be gone before the next one is made.
             del canvas, flood, request
-        if not waiting:
-            return
-        yield from _round(waiting, engine)
-        after_round([item.canvas for item in waiting])
+        if not under_way:
+            if not waiting:
+                return
+            under_way.append(_begun(waiting, engine))
+        is_time = time.monotonic() - paused > _MOST_SECONDS
+        while (
+            len(under_way) < engine.depth
+            and len(waiting) >= engine.batch_size
+            and not is_time
+        ):
+            under_way.append(_begun(waiting, engine))
+        yield from _answered(under_way.popleft(), waiting)
+        if not under_way:
+            after_round([item.canvas for item in waiting])
+            paused = time.monotonic()
 
 
-def _round(
+def _num_items(batches: Iterable[_Batch]) -> int:
+    return sum(len(batch.items) for batch in batches)
+
+
+def _begun(
     waiting: collections.deque[_InFlight], engine: engine_lib.Engine
-) -> Iterator[canvas_lib.Canvas]:
-    """Answers one batch; yields the canvases that it finishes."""
+) -> _Batch:
+    """A batch of those that have waited longest."""
     size = min(engine.batch_size, len(waiting))
-    batch = [waiting.popleft() for _ in range(size)]
-    logits = engine.predict(
-        [item.request.image for item in batch],
-        [item.request.seed for item in batch],
-    )
-    for item, answer in zip(batch, logits):
+    items = [waiting.popleft() for _ in range(size)]
+    return _Batch(items, engine.submit([item.request for item in items]))
+
+
+def _answered(
+    batch: _Batch, waiting: collections.deque[_InFlight]
+) -> Iterator[canvas_lib.Canvas]:
+    """Sends a batch its answers; yields the canvases that it finishes."""
+    for item, answer in zip(batch.items, batch.answers()):
         try:
             item.request = item.flood.send(answer)
         except StopIteration:

@@ -8,7 +8,7 @@
 
 from ffn_tf.program import quiet
 
-quiet.import_tensorflow()
+quiet.import_backend()
 
 # ruff: noqa: E402 (TensorFlow must be imported quietly, so first)
 from ffn_tf.model.catalog import (

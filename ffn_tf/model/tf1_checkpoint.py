@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ffn_tf.model import convstack, fov
+from ffn_tf.program import quiet
 
 _SCOPE = "seed_update/"
 _MODULE = re.compile(r"conv(\d+)_([ab])$")
@@ -35,6 +36,7 @@ def read(prefix: str) -> Tensors:
       FileNotFoundError: no such checkpoint.
       ValueError: truncated or damaged files, or no `seed_update` tensors.
     """
+    quiet.import_tensorflow()
     import tensorflow as tf
 
     if not is_checkpoint(prefix):

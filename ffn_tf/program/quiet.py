@@ -1,4 +1,4 @@
-"""TensorFlow, imported without its start-up chatter.
+"""TensorFlow, imported without its start-up chatter; or JAX instead.
 
 TensorFlow writes notes about its build to standard error before its log level
 counts, straight to the file descriptor. A user who reads the last lines of a
@@ -7,9 +7,38 @@ program should read ours.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import tempfile
+
+
+def import_backend() -> None:
+    """Imports what Keras computes on: TensorFlow, if nothing else is asked for.
+
+    JAX, if KERAS_BACKEND says so, or if TensorFlow is not installed and JAX is.
+
+    Raises:
+      ImportError: it is not installed, with what to install.
+    """
+    asked = os.environ.get("KERAS_BACKEND")
+    if asked not in (None, "tensorflow", "jax"):
+        raise ImportError(
+            f"KERAS_BACKEND={asked}: expected tensorflow or jax."
+        )
+    if not asked and not _has("tensorflow") and _has("jax"):
+        asked = os.environ["KERAS_BACKEND"] = "jax"
+    if asked != "jax":
+        import_tensorflow()
+    elif not _has("jax"):
+        raise ImportError(
+            "KERAS_BACKEND=jax, and JAX is not installed: pip install jax, or "
+            '"jax[cuda12]" where there is a GPU.'
+        )
+
+
+def _has(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
 
 
 def import_tensorflow() -> None:

@@ -269,7 +269,8 @@ def test_auto_takes_what_the_processor_has(
 @pytest.mark.parametrize(
     ("name", "compute_dtype", "message"),
     [
-        ("jax", "auto", "Unknown engine 'jax'.*openvino or tensorflow"),
+        ("onnx", "auto", "Unknown engine 'onnx'.*'tensorflow', 'jax'"),
+        ("jax", "auto", "environment variable KERAS_BACKEND=jax"),
         ("openvino", "float16", "float16.*openvino.*bfloat16_mixed"),
         ("auto", "float64", "float64 is not to be had"),
         (

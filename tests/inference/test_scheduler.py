@@ -5,6 +5,7 @@ import weakref
 import numpy as np
 import pytest
 
+from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import scheduler
 
 SEEDS = (
@@ -17,14 +18,13 @@ SEEDS = (
 )
 
 
-class OracleEngine:
+class OracleEngine(engine_lib.HostEngine):
     """The oracle of conftest, one batch at a time, in one output buffer."""
 
-    name, compute_dtype = "oracle", "float32"
+    name = "oracle"
 
     def __init__(self, oracle, batch_size):
-        self.batch_size = batch_size
-        self.steps, self.seconds = 0, 0.0
+        super().__init__("float32", batch_size, (5, 5, 5))
         self.sizes = []
         self._oracle = oracle
         self._logits = np.zeros((batch_size, 5, 5, 5), np.float32)
@@ -36,6 +36,9 @@ class OracleEngine:
         for index, (image, seed) in enumerate(zip(images, seeds)):
             self._logits[index] = self._oracle(image, seed)
         return self._logits[: len(images)]
+
+    def _infer(self):
+        raise NotImplementedError
 
 
 @pytest.fixture
