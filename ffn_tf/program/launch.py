@@ -40,7 +40,10 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
             )
         try:
             main(argv)
+            sys.stdout.flush()
         except INPUT_ERRORS as error:
+            if isinstance(error, BrokenPipeError) and not _is_read():
+                sys.exit(128 + signal.SIGPIPE)
             if os.environ.get("FFN_TRACEBACK"):
                 raise
             print(f"error: {error}{_hint(error)}", file=sys.stderr)
@@ -50,6 +53,19 @@ def start(main: Callable[[list[str]], None], *, max_arguments: int = 0) -> None:
             sys.exit(130)
 
     app.run(checked, flags_parser=_parsed)
+
+
+def _is_read() -> bool:
+    """False if nobody reads standard output any more, as after `| head`.
+
+    Then what is left of it goes nowhere, so that Python can end.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _parsed(argv: list[str]) -> list[str]:

@@ -23,9 +23,12 @@ def main(argv):
         "full": OSError(28, "No space left on device", "out/run.json"),
         "defect": KeyError("label"),
         "library": None,
+        "pipe": BrokenPipeError(32, "Broken pipe", "a socket"),
     }.get(options.needed)
     if error:
         raise error
+    while options.needed == "much":
+        print("line")
     if options.needed == "library":
         import numpy
         numpy.broadcast_shapes((2,), (3,))
@@ -109,6 +112,23 @@ def test_a_defect_keeps_its_traceback(run):
     assert status == 1
     assert "Traceback" in err
     assert "KeyError: 'label'" in err
+
+
+def test_who_has_read_enough_gets_no_error(run, tmp_path):
+    """As in `program | head`; other broken pipes are errors."""
+    status, _, err = run("--needed=pipe")
+    assert status == 1
+    assert "Broken pipe" in err
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "example.py"), "--needed=much"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "line\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
 
 
 def test_an_argument_that_is_no_flag(run):
