@@ -6,6 +6,7 @@ from collections.abc import Callable
 import os
 import pathlib
 import re
+import select
 import signal
 import sys
 import sysconfig
@@ -60,12 +61,12 @@ def _is_read() -> bool:
 
     Then what is left of it goes nowhere, so that Python can end.
     """
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+    pipe = select.poll()
+    pipe.register(sys.stdout, 0)
+    if not any(events & select.POLLERR for _, events in pipe.poll(0)):
+        return True
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return False
 
 
 def _parsed(argv: list[str]) -> list[str]:
