@@ -34,6 +34,7 @@ setuptools.setup(
     install_requires=[
         "absl-py>=2",
         "cloud-volume>=12",
+        "compressed-segmentation>=2.3",
         "connected-components-3d>=3.20",
         "diskcache>=5.6",
         "edt>=3",
@@ -57,6 +58,7 @@ setuptools.setup(
     extras_require=TENSORFLOW
     | {
         "ray": ["ray>=2.47.1,<3"],
+        "view": ["neuroglancer>=2.41"],
         "dev": [
             "crackle-codec>=0.54",
             "hypothesis>=6",

@@ -77,8 +77,8 @@ class Chunks:
         start, end = (address_lib.reversed_axes(ends[i::2]) for i in (0, 1))
         # The chunk that has that first voxel; is it what is asked for?
         domain = self.scales[mip].domain
-        first = volume.Box.from_size(start, 1)
-        box = first.aligned(self._chunks[mip], domain.start).clipped(domain)
+        voxel = volume.Box.from_size(start, 1)
+        box = voxel.aligned(self._chunks[mip], domain.start).clipped(domain)
         is_chunk = (box.start, box.end) == (start, end) and not box.is_empty
         return self._chunk(mip, box) if is_chunk else None
 

@@ -1,4 +1,4 @@
-"""A server of Neuroglancer's for a session, and files that it serves."""
+"""A server of Neuroglancer's, one in a process, and files that it serves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ffn_tf.viewer import server as server_lib
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running() -> Iterator[server_lib.Server]:
     pytest.importorskip("neuroglancer")
     with server_lib.Server() as server:
