@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from typing import Any
 
@@ -98,8 +98,8 @@ def taken(
             process.wait()
         if picture is None and ended is None:
             raise OSError(
-                f"No picture of the scene in {patience_s:g} s. Open the link "
-                f"in a browser to see what it waits for."
+                f"No picture of the scene in {patience_s:g} s. Without "
+                f"--screenshot, the link shows in a browser what it waits for."
             )
         if picture is None:
             log.seek(0)
@@ -118,16 +118,18 @@ def _awaited(
     process: subprocess.Popen[bytes],
 ) -> bytes | None:
     """The picture; None if there is none in time, or the browser ends."""
-    found: list[bytes] = []
-
-    def take() -> None:
-        found.append(viewer.screenshot(size=size).screenshot.image)
-
-    waiting = threading.Thread(target=take, daemon=True)
-    waiting.start()
+    with viewer.config_state.txn() as config:
+        config.viewer_size = size
+        config.show_ui_controls = config.show_panel_borders = False
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    viewer.async_screenshot(answers.put)
     until = time.monotonic() + patience_s
-    while waiting.is_alive() and process.poll() is None:
-        waiting.join(0.2)
-        if time.monotonic() > until:
-            break
-    return found[0] if found else None
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            found = answers.get(timeout=0.2).screenshot
+        except queue.Empty:
+            continue
+        if (found.width, found.height) == size:
+            return bytes(found.image)
+        viewer.async_screenshot(answers.put)  # Taken before it had its size.
+    return None

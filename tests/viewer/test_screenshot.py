@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pathlib
-import time
+import unittest.mock
 
 import numpy as np
 from PIL import Image
@@ -147,11 +147,13 @@ def test_no_browser(monkeypatch, tmp_path):
 class Waiting:
     """A viewer that no browser asks."""
 
+    config_state = unittest.mock.MagicMock()
+
     def get_viewer_url(self):
         return "http://127.0.0.1:1/"
 
-    def screenshot(self, size):
-        time.sleep(30)
+    def async_screenshot(self, callback):
+        pass
 
 
 def as_chromium(folder: pathlib.Path, script: str, monkeypatch) -> None:
