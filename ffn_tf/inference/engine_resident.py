@@ -21,6 +21,7 @@ from ffn_tf.inference import device, engine, resident
 from ffn_tf.inference import field as field_lib
 
 _BRICK = 64  # Edge of what is read and written at once.
+_TRIALS = 10
 
 Shape = tuple[int, int, int]
 
@@ -127,6 +128,19 @@ class ResidentEngine(engine.Engine):
         )
         orders = np.zeros((self.batch_size, resident.ORDER), np.int32)
         ops.convert_to_numpy(self._stepped(orders))
+
+    def seconds_per_step(self, rule: field_lib.Rule) -> float:
+        """How long full batches take; measured while there is no canvas."""
+        self._rule = rule
+        self.reserve(1, rule.size)
+        self._compile()
+        orders = np.zeros((self.batch_size, resident.ORDER), np.int32)
+        began = time.perf_counter()
+        for _ in range(_TRIALS):
+            answers = self._stepped(orders)
+        ops.convert_to_numpy(answers)
+        seconds = time.perf_counter() - began
+        return seconds / (_TRIALS * self.batch_size)
 
     # -- voxels --------------------------------------------------------------
 

@@ -107,9 +107,15 @@ class InferenceRequest:
     segmentation_output_dir: str = program.option(
         "", help="Folder of the results."
     )
-    batch_size: int = program.option(1, help="Fields of view per network call.")
+    batch_size: int = program.option(
+        0,
+        help="Fields of view per network call; 0: what is fastest here, up to "
+        "concurrent_requests.",
+    )
     concurrent_requests: int = program.option(
-        1, help="Subvolumes under way at once; at least batch_size is useful."
+        1,
+        help="Subvolumes under way at once. On a GPU twice batch_size is "
+        "useful; each takes a canvas of its memory.",
     )
     checkpoint_interval: int = program.option(
         300,
@@ -124,7 +130,7 @@ class InferenceRequest:
         check(bool(np.isfinite(mean)), "image_mean", "a finite number", mean)
         check(0 < stddev < np.inf, "image_stddev", "a number > 0", stddev)
         for name, least in (
-            ("batch_size", 1),
+            ("batch_size", 0),
             ("concurrent_requests", 1),
             ("checkpoint_interval", 0),
             ("shift_mask_scale", 1),
@@ -298,8 +304,9 @@ def _from_message(message: Any, source: str) -> InferenceRequest:
             **{
                 name: getattr(message, name)
                 for name in _SAME
-                # Unset would be "never" in google/ffn; here, the default.
-                if name != "checkpoint_interval" or message.HasField(name)
+                # google/ffn's value for unset is "never", and 1.
+                if name not in ("checkpoint_interval", "batch_size")
+                or message.HasField(name)
             },
             **named,
         )

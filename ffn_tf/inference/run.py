@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from ffn_tf import model, program, volume
-from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import (
+    batch_size,
     extent,
+    field,
     geometry,
     keepsakes,
     preparation,
@@ -29,6 +30,7 @@ from ffn_tf.inference import (
     seeds,
     subvolume,
 )
+from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.volume import tissue
 
@@ -42,6 +44,7 @@ class Run:
       engine, compute_dtype: what "auto" became.
       image, network, deltas: open, loaded.
       boxes: all the subvolumes.
+      batch_size: given, or found.
       preparation: makes their canvases.
       results: what is in the folder.
 
@@ -94,6 +97,7 @@ class Run:
         pieces = extent.subvolumes(*cut, self.network.view)
         mask = tissue.opened(options.tissue, self.image)
         self.boxes = extent.with_tissue(pieces, *cut, mask)
+        self.batch_size = self._batch_size()
         self.results = results.Results(self.folder, self._fingerprint())
         self.results.check()
 
@@ -159,18 +163,26 @@ class Run:
     @property
     def in_flight(self) -> int:
         """Subvolumes under way at once; a batch needs as many."""
-        return max(self.request.concurrent_requests, self.request.batch_size)
+        return max(self.request.concurrent_requests, self.batch_size)
 
     # -- what decides the voxels ---------------------------------------------
 
-    @property
-    def batch_size(self) -> int:
+    def _batch_size(self) -> int:
         """What the network is compiled for, however little is left to do.
 
         The last digits of its logits depend on it. A batch that all the
         subvolumes together cannot fill would only be padded.
         """
-        return min(self.request.batch_size, len(self.boxes))
+        request = self.request
+        if request.batch_size:
+            return min(request.batch_size, len(self.boxes))
+        size, deltas = self.network.view.size, self.deltas
+        return batch_size.recorded(self.folder) or batch_size.found(
+            self.network,
+            field.Rule.of(request.options, size, deltas),
+            self.compute_dtype,
+            min(request.concurrent_requests, len(self.boxes)),
+        )
 
     def request_of_results(self) -> request_lib.InferenceRequest:
         """The request without what does not decide the voxels."""

@@ -30,8 +30,9 @@ class RunOptions:
     )
     engine: str = program.option(
         "auto",
-        help="What runs the network.",
-        choices=("auto", "openvino", "tensorflow"),
+        help="What runs the network; jax needs the environment variable "
+        "KERAS_BACKEND=jax, if TensorFlow is installed too.",
+        choices=("auto", *engine_lib.NAMES),
     )
     compute_dtype: str = program.option(
         "auto",

@@ -134,10 +134,10 @@ def test_unset_numbers_that_mean_something() -> None:
     assert options.min_boundary_dist_zyx == (0, 0, 0)
 
 
-def test_unset_batch_fields_are_one() -> None:
+def test_unset_batch_fields() -> None:
     text = _without("batch_size: 4").replace("concurrent_requests: 8", "")
     request = request_lib.parse(text)
-    assert (request.batch_size, request.concurrent_requests) == (1, 1)
+    assert (request.batch_size, request.concurrent_requests) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_unset_numbers_that_cannot_work(line: str) -> None:
         ("0.95", "1", "init_activation: expected a prob"),
         ("image_stddev: 2", "image_stddev: -1", "image_stddev: expected"),
         ("image_mean: 12.5", "image_mean: inf", "image_mean: expected"),
-        ("batch_size: 4", "batch_size: 0", "batch_size: expected 1 or more"),
+        ("batch_size: 4", "batch_size: -1", "batch_size: expected 0 or more"),
         ("x: 1 y", "x: -1 y", "min_boundary_dist_zyx: expected"),
         ("t_size: 10", "t_size: -1", "min_segment_size: expected"),
         ("em.h5:raw/a", "em.h5", "expected file:dataset"),
@@ -329,7 +329,7 @@ def test_google_ffn_bytes() -> None:
         b"\x32\x06\x08\x01\x10\x01\x18\x01",  # 6: min_boundary_dist
         b"\x8a\x01\x0bPolicyPeaks",  # 17, string: seed_policy
         b"\xc2\x01\x05\x1a\x03f:d",  # 24: image { hdf5 (3) }
-        b"\xd8\x01\x01",  # 27, varint: batch_size 1
+        b"\xd8\x01\x00",  # 27, varint: batch_size 0
         b"\xe0\x01\x01",  # 28, varint: concurrent_requests 1
     ):
         assert expected in data

@@ -4,6 +4,7 @@ On what Keras runs here: TensorFlow, or JAX with KERAS_BACKEND=jax.
 """
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def expected():
 
 
 def test_the_example_has_everything(expected):
-    found = list(expected(range(6)).values())
+    found = list(expected(range(5)).values())
     total = {
         name: sum(one["counters"][name] for one in found)
         for name in found[0]["counters"]
@@ -122,13 +123,11 @@ def test_the_example_has_everything(expected):
     assert sum(row[-1] for one in found for row in one["history"])
 
 
-@pytest.mark.parametrize(
-    ("batch_size", "in_flight"), [(1, 1), (1, 2), (3, 3), (2, 6)]
-)
+@pytest.mark.parametrize(("batch_size", "in_flight"), [(1, 2), (3, 3), (2, 6)])
 def test_as_on_the_host(expected, batch_size, in_flight):
     """Also with several batches under way, and slots that are used again."""
     found = engine_resident.ResidentEngine(Blobs(), "float32", batch_size)
-    numbers = range(7)
+    numbers = range(5)
     outcomes = segmented([canvas(n) for n in numbers], found, in_flight)
     assert outcomes == expected(numbers)
     assert found.steps == sum(
@@ -138,7 +137,7 @@ def test_as_on_the_host(expected, batch_size, in_flight):
     assert np.isnan(ops.convert_to_numpy(found._canvases)).all()
 
 
-@pytest.mark.parametrize("threshold", [-1, 0.2, 1])
+@pytest.mark.parametrize("threshold", [-1, 0.2])
 def test_rises(expected, threshold):
     """Rule 3 of the canvas."""
     options = {"disco_seed_threshold": threshold}
@@ -175,51 +174,48 @@ def test_rows_that_fill_a_batch_write_nothing():
     assert not changed.any()
 
 
-def halfway(canvases, engine, in_flight, steps):
-    """The state of each canvas that is unfinished after so many steps."""
-    states = {}
-
-    class Interrupted(Exception):
-        pass
+def states_after(canvases, engine, in_flight, steps):
+    """{corner: state} of unfinished canvases, by when at least so many steps
+    were done."""
+    left, found = sorted(steps), {}
 
     def after_round(group):
-        if engine.steps >= steps:
-            for one in group:
-                arrays, values = one.state()
-                copied = {k: v.copy() for k, v in arrays.items()}
-                states[one.corner_zyx[0]] = (copied, values)
-            raise Interrupted
+        while left and engine.steps >= left[0]:
+            found[left.pop(0)] = {c.corner_zyx[0]: copied(c) for c in group}
 
-    with pytest.raises(Interrupted):
-        segmented(canvases, engine, in_flight, after_round)
-    return states
+    segmented(canvases, engine, in_flight, after_round)
+    return found
 
 
-@pytest.mark.parametrize("steps", [0, 1, 2, 7, 50])
-def test_states_are_those_of_the_host(steps):
+def copied(canvas):
+    arrays, values = canvas.state()
+    return (
+        {name: array.copy() for name, array in arrays.items()},
+        json.loads(json.dumps(values)),
+    )
+
+
+def test_states_are_those_of_the_host():
+    steps = {1, 2, 7, 40, 90}
     mine = engine_resident.ResidentEngine(Blobs(), "float32", 1)
-    ((arrays, values),) = halfway([canvas(1)], mine, 1, steps).values()
-    host = Eager(Blobs())
-    ((theirs, same),) = halfway([canvas(1)], host, 1, steps).values()
-    assert values == same
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(array, theirs[name], name)
+    found = states_after([canvas(1)], mine, 1, steps)
+    expected = states_after([canvas(1)], Eager(Blobs()), 1, steps)
+    assert found.keys() == steps
+    for step in steps:
+        (arrays, values), (theirs, same) = found[step][1], expected[step][1]
+        assert values == same
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, theirs[name], f"{step} {name}")
 
 
 def test_goes_on_from_a_state(expected, monkeypatch):
-    """Taken while several batches are under way."""
+    """Also from one that is taken while several batches are under way."""
     monkeypatch.setattr(scheduler, "_MOST_SECONDS", 0.005)
-    numbers = range(4)
     mine = engine_resident.ResidentEngine(Blobs(), "float32", 2)
-    states = halfway([canvas(n) for n in numbers], mine, 4, 40)
-    assert len(states) >= 2
-    found = segmented(
-        [restored(n, states[n]) for n in states],
-        engine_resident.ResidentEngine(Blobs(), "float32", 2),
-        4,
-    )
-    whole = expected(numbers)
-    assert found == {n: whole[n] for n in states}
+    states = states_after([canvas(n) for n in range(4)], mine, 4, [60])[60]
+    assert len(states) == 3  # Canvas 2 has room for one step only.
+    again = [restored(n, state) for n, state in states.items()]
+    assert segmented(again, mine, 4) == expected(states)
 
 
 def restored(number, state):

@@ -18,6 +18,7 @@ import pytest
 from ffn_tf import model, volume
 from ffn_tf.inference import (
     archive,
+    batch_size,
     run_options,
     runner,
     segmenter,
@@ -198,8 +199,21 @@ def test_one_folder_has_one_batch_size(files):
     out = pathlib.Path(files["segmentation_output_dir"])
     subvolume.find(out)[0, 0, 0].unlink()
     with pytest.raises(ValueError, match="batch_size: there 2, now 1"):
-        run(files, **HALVES)
+        run(files, **HALVES, batch_size=1)
     assert run(files, **HALVES, batch_size=9).skipped == 1
+
+
+def test_a_batch_size_that_is_found_stays(files, monkeypatch):
+    """As on a GPU, where other work may make another one faster."""
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_size, "found", lambda *_: 2)
+        run(files, **HALVES)
+    out = pathlib.Path(files["segmentation_output_dir"])
+    assert json.loads((out / "run.json").read_text())["batch_size"] == 2
+    subvolume.find(out)[0, 0, 0].unlink()
+    assert run(files, **HALVES).skipped == 1
+    with pytest.raises(ValueError, match="batch_size: there 2, now 1"):
+        run(files, **HALVES, batch_size=1)
 
 
 def test_the_box_is_clipped_to_the_volume(files):
