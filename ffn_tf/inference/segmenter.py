@@ -198,7 +198,7 @@ def create_engine(run: run_lib.Run) -> engine_lib.Engine:
     progress_lib.note(
         f"Preparing the network for {run.engine} {run.compute_dtype} ..."
     )
-    return engine_lib.create(
+    engine = engine_lib.create(
         run.network,
         run.engine,
         run.compute_dtype,
@@ -206,6 +206,9 @@ def create_engine(run: run_lib.Run) -> engine_lib.Engine:
         lambda: calibration.samples(run.image, run.network.view, run.request),
         run.folder / "int8.npz",
     )
+    z, y, x = np.max([box.size for box in run.boxes], axis=0).tolist()
+    engine.reserve(min(run.in_flight, len(run.boxes)), (z, y, x))
+    return engine
 
 
 def in_its_process(
