@@ -55,7 +55,9 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_partitions.py --quick
 	$(BIN)/python benchmarks/bench_input.py --quick
 	$(BIN)/python benchmarks/bench_train.py --quick
+	$(BIN)/python benchmarks/bench_inference.py --quick
 	$(BIN)/python benchmarks/bench_reconcile.py --quick
+	$(BIN)/python benchmarks/bench_jobs.py --quick
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -79,6 +79,7 @@ class Canvas:
       blocked: [z, y, x] bool: no field of view is centred there.
       initial: [z, y, x] ids 1 to n of objects that are there already.
       keep: what is kept beside the segmentation.
+      reach_borders: a step that would leave the image is shortened.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Canvas:
         blocked: np.ndarray | None = None,
         initial: np.ndarray | None = None,
         keep: keepsakes.Keep = keepsakes.NOTHING,
+        reach_borders: bool = False,
     ) -> None:
         self.corner_zyx = corner_zyx
         self.image = image
@@ -123,6 +125,9 @@ class Canvas:
             # google/ffn compares candidates with the unrounded logit.
             float(special.logit(options.move_threshold)),
             view.size,
+            [(h, n - h - 1) for h, n in zip(self._half, image.shape)]
+            if reach_borders
+            else None,
         )
         self.rule = field_lib.Rule.of(options, view.size, deltas)
         self.field: field_lib.Field = field_lib.HostField(image, self.rule)

@@ -34,6 +34,9 @@ class FaceMaxMovement:
       deltas: step, zyx; an axis with 0 is not moved along.
       score_threshold: a candidate's least logit.
       shape: size of the predicted logits, zyx.
+      within: first and last position of each axis, to which candidates beyond
+        are moved back. google/ffn gives them up, and with them what lies
+        between its last step and the border.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class FaceMaxMovement:
         deltas: Sequence[int],
         score_threshold: float,
         shape: Sequence[int],
+        within: Sequence[tuple[int, int]] | None = None,
     ) -> None:
+        self._within = within
         self._deltas = tuple(int(d) for d in deltas)
         self._cell = tuple(max(d, 1) for d in self._deltas)
         self._half = tuple(d // 2 for d in self._deltas)
@@ -89,9 +94,17 @@ class FaceMaxMovement:
         """
         self._visited.add(self._cell_of(position))
         for _, (z, y, x) in self.faces.ranked(strongest, self._threshold):
-            self._queue.append(
-                (position[0] + z, position[1] + y, position[2] + x)
-            )
+            candidate = position[0] + z, position[1] + y, position[2] + x
+            self._queue.append(self._moved_back(candidate))
+
+    def _moved_back(self, position: Position) -> Position:
+        if self._within is None:
+            return position
+        z, y, x = (
+            min(max(p, first), last)
+            for p, (first, last) in zip(position, self._within)
+        )
+        return z, y, x
 
     def state(self, pending: Position | None) -> dict[str, Any]:
         """Everything that `restore` needs, as JSON values.

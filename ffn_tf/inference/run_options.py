@@ -48,6 +48,11 @@ class RunOptions:
         help="Measure distances between seeds and edges in voxels, as "
         "google/ffn does, also where voxels are not cubes.",
     )
+    fast: bool = program.option(
+        False,
+        help="Fewer network calls, less than half: larger steps, which end at "
+        "the borders (benchmarks/README.md has the scores).",
+    )
     fill: bool = program.option(
         False,
         help="A second pass over what is left, for thin processes; what it "

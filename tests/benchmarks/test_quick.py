@@ -81,3 +81,19 @@ def test_bench_train(fib25, tmp_path):
     assert found["train_bf16_speedup"] > 0
     assert found["phantom_voi"] > 0
     assert 0 <= found["phantom_are"] <= 1
+
+
+@pytest.mark.slow
+def test_bench_inference(fib25, tmp_path):
+    found = last_line("bench_inference.py", tmp_path)
+    assert found["fast_speedup"] > found["full_speedup"] > 0
+    assert abs(found["tiled_voi_delta"]) < 0.5
+
+
+@pytest.mark.slow
+def test_bench_jobs(tmp_path):
+    found = last_line("bench_jobs.py", tmp_path)
+    assert found["kill_identical"] is True
+    assert 0 < found["scaling_2_workers"] < 1.5
+    assert found["memory_ratio_10x"] > 0.9
+    assert found["plan_h01_s"] > 0

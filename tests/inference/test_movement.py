@@ -13,8 +13,8 @@ CENTER = (2, 4, 6)
 HERE = (100, 200, 300)
 
 
-def make(deltas=DELTAS, threshold=1.0, shape=SHAPE):
-    return movement.FaceMaxMovement(deltas, threshold, shape)
+def make(deltas=DELTAS, threshold=1.0, shape=SHAPE, within=None):
+    return movement.FaceMaxMovement(deltas, threshold, shape, within)
 
 
 def logits(values, shape=SHAPE):
@@ -84,6 +84,15 @@ def test_the_maximum_of_each_face_by_descending_score():
         (-1, 1, 3),
         (0, -2, 1),
     ]
+
+
+def test_steps_may_end_at_the_border():
+    """What lies beyond is moved back, and a cell is still visited once."""
+    z, y, x = HERE
+    within = [(z - 9, z + 9), (y - 1, y + 9), (x - 9, x + 2)]
+    values = {(0, -2, 1): 3, (0, 1, 4): 2, (1, 0, 3): 1}
+    # One voxel back is still the cell of HERE.
+    assert after(values, within=within) == [(0, 1, 2), (1, 0, 2)]
 
 
 def test_a_candidate_reaches_the_threshold():

@@ -563,6 +563,21 @@ def test_the_movement_policy_names_the_deltas(files):
     assert found.network.view.deltas == (1, 1, 1)
 
 
+def test_fast_is_with_larger_steps_that_end_at_the_borders(files):
+    arguments = {"depth": 1, "fov_size": [9, 7, 5], "deltas": [4, 2, 1]}
+    found = prepared(files, model_args=arguments, fast=True)
+    assert found.deltas == (1, 3, 4)
+    steps = {"deltas": [1, 1, 2]}
+    found = prepared(files, movement_policy_args=steps, fast=True)
+    assert found.deltas == (1, 1, 2)
+    usual = run(files)
+    again = files | {"segmentation_output_dir": files["image"] + "-fast"}
+    fast = run(again, fast=True)
+    assert fast.voxels >= usual.voxels
+    (found,) = results(again).values()
+    assert found.provenance["fast"] is True
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
 def test_an_image_with_nan(files, tmp_path, value):
     """Found when the subvolume is read; those before it are kept."""
