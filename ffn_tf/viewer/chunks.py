@@ -36,6 +36,7 @@ _NAME = re.compile(
 # Voxels of a chunk: what is pleasant to wait for, and not too many requests.
 _LEAST, _MOST = 2**15, 2**18
 _BLOCK = (8, 8, 8)
+_NO_MESH = b'{"fragments": []}'
 _IMAGES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32")
 
 
@@ -67,7 +68,10 @@ class Chunks:
             return json.dumps(self.info()).encode()
         first, _, rest = path.partition("/")
         if first in self.beside:
-            return self.beside[first].get(rest)
+            found = self.beside[first].get(rest)
+            # A segment without a mesh; a picture would wait for it for ever.
+            none = first == "mesh" and rest.endswith(":0") and found is None
+            return _NO_MESH if none else found
         match = _NAME.fullmatch(path)
         if match is None:
             return None

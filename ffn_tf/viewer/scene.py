@@ -68,7 +68,9 @@ class Scene:
             layer = layers.image(name, scales[0], 1.0 if is_first else 0.5)
         else:
             if not segments and sources.has_objects(address):
-                segments = layers.largest_segments(scales[-1])
+                segments = sources.with_objects(
+                    address, layers.largest_segments(scales[-1])
+                )
             layer = layers.segmentation(name, segments)
         where = sources.public(address)
         self._add(

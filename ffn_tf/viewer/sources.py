@@ -24,7 +24,12 @@ from ffn_tf.volume import dataset
 from ffn_tf.volume.source import UNKNOWN_VOXEL_SIZE
 
 _BESIDE = ("mesh", "skeletons", "segment_properties")
-OBJECTS = {"mesh", "skeletons"}  # Shown in three dimensions.
+_OBJECTS = {"mesh", "skeletons"}  # Shown in three dimensions.
+# Of the file of a segment; else that of a mesh of one resolution.
+_SUFFIXES = {
+    "neuroglancer_skeletons": "",
+    "neuroglancer_multilod_draco": ".index",
+}
 
 
 def plain(address: str) -> str:
@@ -129,7 +134,29 @@ def has_objects(address: str) -> bool:
     parsed = _parsed(address)
     if parsed is None or parsed.format != "precomputed":
         return False
-    return bool(OBJECTS & _named(parsed).keys())
+    return bool(_OBJECTS & _named(parsed).keys())
+
+
+def with_objects(address: str, segments: Sequence[int]) -> list[int]:
+    """Those segments that have meshes and skeletons, as far as known.
+
+    A picture would wait for others for ever. What is in shards is not known.
+    """
+    parsed, kept = address_lib.parse(plain(address)), list(segments)
+    for name, folder in _named(parsed).items():
+        about = parsed.place.read_json(folder, "info") or {}
+        if name not in _OBJECTS or "sharding" in about:
+            continue
+        suffix = _SUFFIXES.get(about.get("@type", ""), ":0")
+        files = [f"{folder}/{segment}{suffix}" for segment in kept]
+        plain_ones = parsed.place.read_all(files)
+        zipped = parsed.place.read_all([f"{file}.gz" for file in files])
+        kept = [
+            segment
+            for segment, *found in zip(kept, plain_ones, zipped)
+            if found != [None, None]
+        ]
+    return kept
 
 
 def _named(parsed: address_lib.Address) -> dict[str, str]:

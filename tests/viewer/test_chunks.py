@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
-from ffn_tf.viewer import chunks
+from ffn_tf.viewer import chunks, folder
 
 Box = volume.Box
 START = (30, -20, 10)
@@ -97,6 +97,15 @@ def test_coarser_scales(tmp_path, served):
                 assert found.domain == scale.domain
                 assert found.voxel_size_nm == (8 * 2**mip,) * 3
                 np.testing.assert_array_equal(found.read(), scale.read())
+
+
+def test_a_segment_without_a_mesh(tmp_path):
+    (tmp_path / "7:0").touch()
+    opened = volume.from_array(COUNT)
+    files = chunks.Chunks([opened], {"mesh": folder.Folder(tmp_path)})
+    assert files.get("mesh/7:0") == tmp_path / "7:0"
+    assert json.loads(files.get("mesh/8:0")) == {"fragments": []}
+    assert files.get("mesh/8") is None and files.get("mesh/info") is None
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,10 @@ def test_segments_are_chosen_where_there_are_meshes(tmp_path):
         found = json.loads((tmp_path / "seg" / "info").read_text())
         text = json.dumps(found | {"mesh": "mesh"})
         (tmp_path / "seg" / "info").write_text(text)
+        assert "segments" not in layer()
+        (tmp_path / "seg" / "mesh" / "7:0").touch()
+        assert layer()["segments"] == ["7"]
+        (tmp_path / "seg" / "mesh" / "3:0.gz").touch()
         assert layer()["segments"] == ["3", "7"]
         assert layer(5)["segments"] == ["5"]
 

@@ -144,6 +144,29 @@ def test_folders_beside(labels, dataset, tmp_path, capsys):
     assert sources.beside("em.h5:raw") == {}
 
 
+@pytest.mark.parametrize(
+    ("about", "names", "expected"),
+    [
+        (None, ["7:0", "8", "9.index"], [7]),
+        ({"@type": "neuroglancer_legacy_mesh"}, ["7:0", "9:0.gz"], [7, 9]),
+        ({"@type": "neuroglancer_multilod_draco"}, ["9.index", "7:0"], [9]),
+        ({"@type": "neuroglancer_skeletons"}, ["8", "7:0"], [8]),
+        ({"@type": "neuroglancer_skeletons", "sharding": {}}, [], [9, 8, 7]),
+    ],
+)
+def test_segments_that_have_objects(about, names, expected, labels):
+    address, folder = labels
+    info = json.loads((folder / "info").read_text())
+    (folder / "info").write_text(json.dumps(info | {"mesh": "m"}))
+    (folder / "m").mkdir()
+    if about:
+        (folder / "m" / "info").write_text(json.dumps(about))
+    for name in names:
+        (folder / "m" / name).touch()
+    found = sources.with_objects(f"{address}?missing=zero", [9, 8, 7])
+    assert sorted(found) == sorted(expected)
+
+
 def test_names():
     assert sources.names(
         [
