@@ -42,6 +42,7 @@ from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import run as run_lib
 from ffn_tf.jobs import plan as plan_lib
 from ffn_tf.jobs import run as jobs
+from ffn_tf.viewer import report as report_lib
 from ffn_tf.volume import tissue
 
 
@@ -60,6 +61,11 @@ class Options:
     split_min_size: int = program.option(
         1000, help="Of --forward_reverse: voxels of an object, at least."
     )
+    report: bool = program.option(
+        False,
+        help="Write report.html, a page to look at, into the folder: each "
+        "minute, and at the end. Of a finished run, only that.",
+    )
     plan_only: bool = program.option(
         False, help="Only say what is to be done, and what it will cost."
     )
@@ -74,15 +80,30 @@ def run(
     request: request_lib.InferenceRequest,
     options: run_options.RunOptions,
     job_options: jobs.Options = jobs.INLINE,
+    report: bool = False,
 ) -> runner.Summary:
     """Segments; see `run.Run` and `runner.execute` for the errors."""
-    return runner.execute(run_lib.Run(request, options), job_options)
+    checked = run_lib.Run(request, options)
+    if not report:
+        return runner.execute(checked, job_options)
+    page = report_lib.Report(
+        checked.folder,
+        request.image,
+        len(checked.boxes),
+        progress.expected_steps(
+            checked.boxes, checked.network.view, checked.deltas
+        ),
+    )
+    summary = runner.execute(checked, job_options, watch=page.watch)
+    page.write()
+    return summary
 
 
 def run_both(
     request: request_lib.InferenceRequest,
     options: run_options.RunOptions,
     job_options: jobs.Options,
+    report: bool,
     split_min_size: int,
     say: Callable[[str], None] = lambda line: None,
 ) -> runner.Summary:
@@ -108,7 +129,7 @@ def run_both(
         asked = dataclasses.replace(
             request, segmentation_output_dir=f"{folder}/{name}", **changes
         )
-        summaries.append(run(asked, options, job_options))
+        summaries.append(run(asked, options, job_options, report))
         if summaries[-1].made:
             say(f"{name}: {describe(summaries[-1])}")
     found = [
@@ -263,6 +284,7 @@ def main(argv: list[str]) -> None:
         request,
         program.from_flags(run_options.RunOptions),
         program.from_flags(jobs.Options),
+        own.report,
     )
     if own.forward_reverse:
         summary = run_both(*asked, own.split_min_size, print)

@@ -103,8 +103,8 @@ def asked(monkeypatch):
         program.define_flags(options)
     found = []
 
-    def run(request, options, job_options):
-        assert job_options == jobs.INLINE
+    def run(request, options, job_options, report):
+        assert (job_options, report) == (jobs.INLINE, False)
         found.append((request, options))
         raise KeyboardInterrupt
 

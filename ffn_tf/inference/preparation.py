@@ -12,8 +12,8 @@ seed has a result like any other, without objects.
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
-import functools
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import intensity, keepsakes, restriction, seeds
 from ffn_tf.inference import request as request_lib
 
+# Something that is entered while a stage goes on.
+During = Callable[[str], contextlib.AbstractContextManager[object]]
 # google/ffn#33: thin processes are left blank.
 _FILL = "PolicyFillEmptySpace"
 
@@ -64,20 +66,28 @@ class Preparation:
     keep: keepsakes.Keep
     fill: bool
 
-    def of(self, box: volume.Box) -> Prepared:
+    def of(
+        self, box: volume.Box, during: During = contextlib.nullcontext
+    ) -> Prepared:
         """The canvas of a box, at its beginning.
+
+        Args:
+          box: which.
+          during: entered for "reading" and, each time that the canvas looks
+            for seeds, for "seeding".
 
         Raises:
           ValueError: NaN or infinity in the image.
           OSError: something cannot be read.
         """
-        raw = self.image.read(box)
-        image = self._normalised(raw, box)
-        found = self.restrictor.of(box, raw)
         initial, ids = None, None
-        if self.initial is not None:
-            initial, old = volume.labels.contiguous(self.initial.read(box))
-            ids = old.astype(np.uint64)
+        with during("reading"):
+            raw = self.image.read(box)
+            image = self._normalised(raw, box)
+            found = self.restrictor.of(box, raw)
+            if self.initial is not None:
+                initial, old = volume.labels.contiguous(self.initial.read(box))
+                ids = old.astype(np.uint64)
         stages = seeds.stages(
             self.request.seed_policy,
             self.request.seed_policy_args,
@@ -93,7 +103,9 @@ class Preparation:
             np.zeros((0, 3), np.int64),
             deltas=self.deltas,
             corner_zyx=box.start,
-            stages=[self._stage(s, image, found.unseeded) for s in stages],
+            stages=[
+                self._stage(s, image, found.unseeded, during) for s in stages
+            ],
             blocked=found.blocked,
             initial=initial,
             keep=self.keep,
@@ -101,12 +113,22 @@ class Preparation:
         return Prepared(canvas, ids)
 
     def _stage(
-        self, stage: seeds.Stage, image: np.ndarray, unseeded: np.ndarray
+        self,
+        stage: seeds.Stage,
+        image: np.ndarray,
+        unseeded: np.ndarray,
+        during: During,
     ) -> Callable[[np.ndarray], np.ndarray]:
-        find = functools.partial(
-            stage.find, image, unseeded, margin=self.view.margin
-        )
-        return lambda segmentation: find(segmentation=segmentation)
+        def find(segmentation: np.ndarray) -> np.ndarray:
+            with during("seeding"):
+                return stage.find(
+                    image,
+                    unseeded,
+                    margin=self.view.margin,
+                    segmentation=segmentation,
+                )
+
+        return find
 
     def _normalised(self, raw: np.ndarray, box: volume.Box) -> np.ndarray:
         with np.errstate(over="ignore"):

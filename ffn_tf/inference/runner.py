@@ -27,6 +27,7 @@ import time
 import numpy as np
 
 from ffn_tf import program, volume
+from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import intensity, segmenter, states, subvolume
 from ffn_tf.inference import progress as progress_lib
@@ -71,6 +72,7 @@ def execute(
     run: run_lib.Run,
     options: jobs.Options = jobs.INLINE,
     engine: engine_lib.Engine | None = None,
+    watch: segmenter.Watch = lambda canvases, clock: None,
 ) -> Summary:
     """Segments what is missing; the results are files in the run's folder.
 
@@ -79,6 +81,8 @@ def execute(
       options: who works.
       engine: predicts instead of the one that the run asks for; in this
         process only.
+      watch: is told after each batch of this process, or when others have
+        finished a subvolume.
 
     Raises:
       jobs.TasksFailed: some subvolumes could not be done; the others are.
@@ -98,7 +102,7 @@ def execute(
             found = []
             if todo:
                 _begin(run, boxes, todo)
-                found = list(_segmented(run, todo, options, engine))
+                found = list(_segmented(run, todo, options, engine, watch))
             filled = np.array([one.filled for one in found]).reshape(-1, 3)
             return Summary(
                 output_dir=str(run.folder),
@@ -139,6 +143,7 @@ def _segmented(
     todo: Sequence[volume.Box],
     options: jobs.Options,
     engine: engine_lib.Engine | None,
+    watch: segmenter.Watch,
 ) -> Iterator[segmenter.Segmented]:
     """What is found in each subvolume, as they are finished."""
     expected = progress_lib.expected_steps(todo, run.network.view, run.deltas)
@@ -147,13 +152,18 @@ def _segmented(
     def retried(failed: Failed) -> None:
         program.warn(f"{failed.task}: {failed.error}. It is tried again.")
 
+    def after_batch(
+        canvases: list[canvas_lib.Canvas], clock: timing_lib.Clock | None
+    ) -> None:
+        assert clock is not None
+        progress.update(canvases, clock.steps)
+        watch(canvases, clock)
+
     if options.executor == "inline":
 
         def make(index: int) -> segmenter.Segmenter:
             del index
-            return segmenter.Segmenter(
-                run, options.name, engine, progress.update
-            )
+            return segmenter.Segmenter(run, options.name, engine, after_batch)
     else:
         make = functools.partial(
             segmenter.in_its_process, run.request, run.options, options.name
@@ -162,6 +172,8 @@ def _segmented(
         for done in jobs.run(make, todo, options, run.in_flight, retried):
             found = done.result
             progress.finished(found.steps, found.segments, found.voxels)
+            if options.executor != "inline":
+                watch([], None)
             yield found
     finally:
         progress.close()

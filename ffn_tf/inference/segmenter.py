@@ -32,7 +32,9 @@ from ffn_tf.inference import run as run_lib
 from ffn_tf.inference import timing as timing_lib
 from ffn_tf.jobs.tasks import Done, Failed, Outcome
 
-Watch = Callable[[list[canvas_lib.Canvas], int], None]
+# Is told now and then how far the work is: the canvases in flight in this
+# process, and its clock, if it works itself.
+Watch = Callable[[list[canvas_lib.Canvas], timing_lib.Clock | None], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +60,7 @@ class Segmenter:
       run: checked, and its folder settled.
       name: of the process, among those that work on the run; for its timing.
       engine: predicts instead of the one that the run asks for.
-      watch: is given the canvases in flight after each batch, and the number
-        of network calls.
+      watch: is told after each batch.
     """
 
     def __init__(
@@ -67,7 +68,7 @@ class Segmenter:
         run: run_lib.Run,
         name: str = "",
         engine: engine_lib.Engine | None = None,
-        watch: Watch = lambda canvases, steps: None,
+        watch: Watch = lambda canvases, clock: None,
     ) -> None:
         self._run, self._watch = run, watch
         self._clock = timing_lib.Clock(run.folder, name)
@@ -82,7 +83,7 @@ class Segmenter:
         with program.HeldBack() as signals:
 
             def after_round(canvases: list[canvas_lib.Canvas]) -> None:
-                self._watch(canvases, self._engine.steps)
+                self._watch(canvases, self._clock)
                 self._save_states(canvases, signals.is_due)
                 signals.deliver()
 
@@ -118,7 +119,7 @@ class Segmenter:
         Raises:
           ValueError, OSError: its image or its state cannot be used.
         """
-        prepared = self._run.preparation.of(box)
+        prepared = self._run.preparation.of(box, self._clock.during)
         self._initial_ids[box.start] = prepared.initial_ids
         states.tidy(self._run.folder, box.start)
         if states.path_for(self._run.folder, box.start).exists():
@@ -134,8 +135,9 @@ class Segmenter:
         is_due = at_once or time.monotonic() - self._saved_at >= interval
         if not interval or not is_due:
             return
-        for canvas in canvases:
-            states.save(self._run.folder, canvas, self._run.results.digest)
+        with self._clock.during("saving"):
+            for canvas in canvases:
+                states.save(self._run.folder, canvas, self._run.results.digest)
         self._clock.save()
         self._saved_at = time.monotonic()
         if at_once:
@@ -144,7 +146,8 @@ class Segmenter:
     def _finished(self, canvas: canvas_lib.Canvas) -> Outcome:
         box = volume.Box.from_size(canvas.corner_zyx, canvas.image.shape)
         try:
-            self._save(canvas, box)
+            with self._clock.during("saving"):
+                self._save(canvas, box)
         except program.INPUT_ERRORS as error:
             return Failed(box, error)
         steps, segments, voxels = canvas.so_far
