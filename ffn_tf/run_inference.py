@@ -170,7 +170,7 @@ def plan(
             options.subvolume_zyx,
             options.overlap_zyx,
             view.margin,
-            geometry.deltas(request, view),
+            geometry.deltas(request, view, options.fast),
             progress.STEPS_PER_CELL,
             fovs_per_s,
             tissue.opened(options.tissue, image),

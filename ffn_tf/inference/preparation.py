@@ -54,6 +54,7 @@ class Preparation:
       voxel_size_zyx: as seeds are to see it.
       keep: what canvases keep.
       fill: whether what is left is seeded once more.
+      reach_borders: see canvas.Canvas.
     """
 
     request: request_lib.InferenceRequest
@@ -65,6 +66,7 @@ class Preparation:
     voxel_size_zyx: tuple[float, float, float]
     keep: keepsakes.Keep
     fill: bool
+    reach_borders: bool
 
     def of(
         self, box: volume.Box, during: During = contextlib.nullcontext
@@ -109,6 +111,7 @@ class Preparation:
             blocked=found.blocked,
             initial=initial,
             keep=self.keep,
+            reach_borders=self.reach_borders,
         )
         return Prepared(canvas, ids)
 

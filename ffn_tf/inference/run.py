@@ -88,7 +88,8 @@ class Run:
         self.checkpoint = model.describe(request.model_checkpoint)
         geometry.check_architecture(request, self.network)
         seeds.check_arguments(request.seed_policy, request.seed_policy_args)
-        self.deltas = geometry.deltas(request, self.network.view)
+        view = self.network.view
+        self.deltas = geometry.deltas(request, view, options.fast)
         self.box = extent.asked(self.image, options.bounding_box)
         self.preparation = self._preparation(opened)
         subvolume.path_for(self.folder, self.box.start)  # It has a name.
@@ -122,6 +123,7 @@ class Run:
             (1.0, 1.0, 1.0) if isotropic else self.image.voxel_size_nm,
             keepsakes.Keep(options.keep_probability_maps, options.keep_history),
             options.fill,
+            reach_borders=options.fast,
         )
 
     def _initial(self, opened: contextlib.ExitStack) -> volume.Volume | None:
@@ -219,6 +221,7 @@ class Run:
             "subvolumes_from_zyx": self.box.start,
             "skip_blank": self.options.skip_blank,
             "fill": self.options.fill,
+            "fast": self.options.fast,
             "tissue": self.options.tissue,
             "seeds_voxel_size": self.preparation.voxel_size_zyx,
             "keep_probability_maps": self.options.keep_probability_maps,
