@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import time
 
 from ffn_tf.jobs.tasks import Done, Failed
 
@@ -15,6 +16,7 @@ class Notes:
       refuse-N   the system refuses the first N times
       wrong      wrong input
       defect     an error that is nobody's input
+      slow       it takes a second
     """
 
     def __init__(self, folder, index):
@@ -28,6 +30,8 @@ class Notes:
             kind, _, times = task.partition("-")
             if kind == "kill" and attempt <= int(times):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "slow":
+                time.sleep(1)
             if kind == "refuse" and attempt <= int(times):
                 yield Failed(task, PermissionError(13, "refused", task))
             elif kind == "wrong":
