@@ -1,4 +1,4 @@
-"""What people look at: scenes of volumes, meshes, skeletons and points.
+"""What people look at: scenes of volumes, meshes, skeletons, points; reports.
 
     scene        what is shown, as a state of Neuroglancer: layers, position
     sources      where the browser gets a volume from
@@ -8,6 +8,12 @@
     points       points of a table, as annotations
     server       who answers, on this machine
     screenshot   a picture of what a browser shows
+
+and, of a run of run_inference, an HTML page:
+
+    findings     what it has made so far, in numbers
+    page         what the page says
+    report       when it is written
 
 The program is ffn_tf/view.py. Neuroglancer is an extra: only `server` needs it.
 """
