@@ -41,6 +41,17 @@ def part(array: Any, start: Any, shape: Sequence[int]) -> Any:
     return xla.dynamic_slice(array, start, shape)
 
 
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of keras.ops, compiled."""
+    if name() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True, autograph=False)
+
+
 def held(array: Any) -> Any:
     """An array that `changed_in_place` functions can change."""
     if name() == "jax":
@@ -62,13 +73,11 @@ def changed_in_place(change: Change) -> Change:
     if name() == "jax":
         import jax
 
-        compiled = jax.jit(change, donate_argnums=0)
-
-        def donated(array: Any, *others: Any) -> tuple[Any, Any]:
+        def traced(array: Any, *others: Any) -> tuple[Any, Any]:
             with jax.default_matmul_precision("highest"):
-                return compiled(array, *others)
+                return change(array, *others)
 
-        return donated
+        return jax.jit(traced, donate_argnums=0)
     import tensorflow as tf
 
     # Else GPUs round inputs of float32 convolutions to 10 bits.

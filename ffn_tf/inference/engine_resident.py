@@ -45,6 +45,12 @@ class ResidentEngine(engine.Engine):
         self._write = device.changed_in_place(
             lambda array, at, brick: (ops.slice_update(array, at, brick), ())
         )
+        self._read = device.compiled(
+            lambda array, at: device.part(array, at, _brick_of(array))
+        )
+        self._at = device.compiled(
+            lambda array, at: device.part(array, at, (1, 1, 1, 1))
+        )
         self._step: device.Change | None = None
         self._rule: field_lib.Rule | None = None
         self._canvases: Any = None
@@ -68,6 +74,7 @@ class ResidentEngine(engine.Engine):
         else:
             arrays = [ops.full(after, np.nan, "float32") for _ in range(2)]
         self._canvases, self._images = map(device.held, arrays)
+        self._blank = ops.full(_brick_of(self._canvases), np.nan, "float32")
         self._free += range(self._slots, slots)
         self._slots, self._shape = slots, (z, y, x)
         self._step = None
@@ -144,11 +151,17 @@ class ResidentEngine(engine.Engine):
 
     # -- voxels --------------------------------------------------------------
 
+    def at(self, slot: int, position: field_lib.Position) -> np.float32:
+        """The logit of a voxel."""
+        where = np.array((slot, *position), np.int32)
+        found = self._at(self._canvases, where)
+        return ops.convert_to_numpy(found)[0, 0, 0, 0]
+
     def read(self, slot: int, where: field_lib.Slices) -> np.ndarray:
         """The logits [z, y, x] of a part of a canvas."""
         found = np.empty([s.stop - s.start for s in where], np.float32)
         for corner, inner, outer in self._bricks(slot, where):
-            brick = ops.slice(self._canvases, corner, (1, *self._brick))
+            brick = self._read(self._canvases, corner)
             found[outer] = ops.convert_to_numpy(brick)[0][inner]
         return found
 
@@ -161,22 +174,17 @@ class ResidentEngine(engine.Engine):
 
     def clear(self, slot: int, where: field_lib.Slices) -> None:
         """Makes a part, and what is around it, untouched."""
-        blank = ops.full((1, *self._brick), np.nan, "float32")
         for corner, _, _ in self._bricks(slot, where):
-            self._canvases, _ = self._write(self._canvases, corner, blank)
-
-    @property
-    def _brick(self) -> tuple[int, ...]:
-        return tuple(min(_BRICK, n) for n in self._shape)
+            self._canvases, _ = self._write(self._canvases, corner, self._blank)
 
     def _filled(
         self, slot: int, where: field_lib.Slices, values: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Bricks with the values of a part, NaN around it; their corners."""
         for corner, inner, outer in self._bricks(slot, where):
-            brick = np.full(self._brick, np.nan, np.float32)
-            brick[inner] = values[outer]
-            yield corner, brick[None]
+            brick = np.full(_brick_of(self._canvases), np.nan, np.float32)
+            brick[0][inner] = values[outer]
+            yield corner, brick
 
     def _bricks(
         self, slot: int, where: field_lib.Slices
@@ -185,8 +193,9 @@ class ResidentEngine(engine.Engine):
 
         That is given as slices of the brick, and of the part.
         """
+        _, *brick_size = _brick_of(self._canvases)
         axes = []
-        for part, brick, n in zip(where, self._brick, self._shape):
+        for part, brick, n in zip(where, brick_size, self._shape):
             axis = []
             for start in range(part.start, part.stop, brick):
                 start = min(start, n - brick)
@@ -199,6 +208,12 @@ class ResidentEngine(engine.Engine):
         for found in itertools.product(*axes):
             starts, inner, outer = zip(*found)
             yield np.array((slot, *starts), np.int32), inner, outer
+
+
+def _brick_of(arrays: Any) -> tuple[int, ...]:
+    """What of canvases or images is read and written at once, a shape."""
+    _, *shape = arrays.shape
+    return (1, *(min(_BRICK, n) for n in shape))
 
 
 class ResidentField:
@@ -225,8 +240,7 @@ class ResidentField:
 
     def at(self, position: field_lib.Position) -> np.float32:
         if position not in self._known:
-            here = tuple(slice(p, p + 1) for p in position)
-            self._known[position] = self.read(here)[0, 0, 0]
+            self._known[position] = self._engine.at(self._slot, position)
         return self._known[position]
 
     def step(
@@ -244,15 +258,14 @@ class ResidentField:
         answer = yield order
         self._first = None
         count = len(self._rule.faces.slices)
-        scores, places, (deleted,), logits = np.split(
-            answer, [count, 2 * count, 2 * count + 1]
-        )
-        strongest = list(zip(scores.tolist(), places.astype(int).tolist()))
-        self._known = dict(zip(positions, logits))
+        numbers = answer.tolist()
+        places = map(int, numbers[count : 2 * count])
+        strongest = list(zip(numbers[:count], places))
+        self._known = dict(zip(positions, answer[2 * count + 1 :]))
         for score, offset in self._rule.faces.ranked(strongest, -np.inf):
             z, y, x = (p + o for p, o in zip(position, offset))
             self._known[z, y, x] = np.float32(score)
-        return field_lib.Found(strongest, int(deleted))
+        return field_lib.Found(strongest, int(numbers[2 * count]))
 
     def _clipped(self, where: field_lib.Slices) -> field_lib.Slices:
         return tuple(

@@ -61,13 +61,9 @@ class FaceMaxMovement:
         self._visited: set[Position] = set()
 
     def _cell_of(self, position: Position) -> Position:
-        z, y, x = (
-            (p - o + h) // c
-            for p, o, h, c in zip(
-                position, self._origin, self._half, self._cell
-            )
-        )
-        return z, y, x
+        (z, y, x), (z0, y0, x0) = position, self._origin
+        (hz, hy, hx), (cz, cy, cx) = self._half, self._cell
+        return (z - z0 + hz) // cz, (y - y0 + hy) // cy, (x - x0 + hx) // cx
 
     def pop(self) -> Position | None:
         """The next position whose cell has not been visited, or None."""

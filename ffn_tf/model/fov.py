@@ -73,10 +73,8 @@ class Faces:
     def __init__(self, deltas: Sequence[int], shape: Sequence[int]) -> None:
         faces = list(_face_slices(deltas, [n // 2 for n in shape]))
         self.slices = [slices for slices, _ in faces]
-        self._first = [first for _, first in faces]
-        self._shapes = [
-            tuple(s.stop - s.start for s in slices) for slices in self.slices
-        ]
+        # Of each face and place in it: its offset from the centre.
+        self._offsets = [list(_offsets(*face)) for face in faces]
 
     def maxima(
         self, logits: np.ndarray, threshold: float
@@ -107,15 +105,19 @@ class Faces:
         self, strongest: Sequence[tuple[float, int]], threshold: float
     ) -> list[tuple[float, Offset]]:
         """What `maxima` makes of what `strongest` has found."""
-        found = set()
-        for (score, at), shape, first in zip(
-            strongest, self._shapes, self._first
-        ):
-            if score >= threshold:
-                offset = np.unravel_index(at, shape)
-                z, y, x = (f + int(o) for f, o in zip(first, offset))
-                found.add((score, (z, y, x)))
+        found = {
+            (score, offsets[at])
+            for (score, at), offsets in zip(strongest, self._offsets)
+            if score >= threshold
+        }
         return sorted(found, reverse=True)
+
+
+def _offsets(slices: Sequence[slice], first: Offset) -> Iterator[Offset]:
+    """Offsets of the voxels of a face, in their order."""
+    for place in np.ndindex(*(s.stop - s.start for s in slices)):
+        z, y, x = (f + p for f, p in zip(first, place))
+        yield z, y, x
 
 
 def _face_slices(
