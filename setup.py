@@ -57,6 +57,8 @@ setuptools.setup(
     ],
     extras_require=TENSORFLOW
     | {
+        # Instead of TensorFlow, for run_inference on GPUs.
+        "jax": ["jax[cuda12]>=0.6"],
         "ray": ["ray>=2.47.1,<3"],
         "view": ["neuroglancer>=2.41"],
         "dev": [

@@ -3,8 +3,10 @@
   (1) request, options, protos   what to do, from flags or google/ffn's files
   (2) seeds                      where objects start
   (3) movement                   where the field of view goes next
-  (4) canvas                     one subvolume being filled
+  (4) canvas, field              one subvolume being filled; its logits
   (5) engine, engine_*           what predicts a batch of fields of view
+      resident, device             ... of canvases that live on the device
+      batch_size                   ... how many at once
       precision, quantisation,     ... in cheaper arithmetic
       calibration
   (6) scheduler                  many canvases, one engine

@@ -3,9 +3,11 @@
 On what Keras runs here: TensorFlow, or JAX with KERAS_BACKEND=jax.
 """
 
+import functools
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -172,6 +174,19 @@ def test_rows_that_fill_a_batch_write_nothing():
     assert changed.any()
     changed[1, 2:7, 1:8, 1:10] = False
     assert not changed.any()
+
+
+@pytest.mark.skipif(device.name() != "jax", reason="asks JAX what it compiled")
+def test_the_canvases_are_not_copied():
+    rule, shape = canvas(0).rule, (2, 41, 43, 47)
+    stepped = device.changed_in_place(
+        functools.partial(resident.step, Blobs(), rule)
+    )
+    arrays = [np.zeros(shape, np.float32) for _ in range(2)]
+    orders = np.zeros((3, resident.ORDER), np.int32)
+    text = stepped.lower(*arrays, orders).compile().as_text()
+    assert "f32[2,41,43,47]" in text
+    assert not re.findall(r"f32\[2,41,43,47\]\S* copy\(", text)
 
 
 def states_after(canvases, engine, in_flight, steps):

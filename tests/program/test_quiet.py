@@ -63,3 +63,43 @@ def test_any_other_failure_keeps_standard_error(stand_in):
 def test_the_real_one_is_imported_in_silence():
     done = python(f"{IMPORT}; import tensorflow as tf; tf.constant(1)")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# -----------------------------------------------------------------------------
+# JAX instead
+# -----------------------------------------------------------------------------
+
+CHOICE = (
+    "import os, sys, importlib.util as u; find = u.find_spec;"
+    "u.find_spec = lambda name: name in {found} and find('os') or None;"
+    "from ffn_tf.program import quiet; {more}; quiet.import_backend();"
+    "print(os.environ['KERAS_BACKEND'], 'tensorflow' in sys.modules)"
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "expected"),
+    [
+        ({"tensorflow"}, None, "tensorflow True"),
+        ({"tensorflow", "jax"}, None, "tensorflow True"),
+        ({"tensorflow", "jax"}, "jax", "jax False"),
+        ({"jax"}, None, "jax False"),
+    ],
+)
+def test_what_keras_computes_on(stand_in, found, asked, expected):
+    more = f"os.environ['KERAS_BACKEND'] = {asked!r}" if asked else "0"
+    done = python(
+        CHOICE.format(found=found, more=more), stand_in("constant = print")
+    )
+    assert done.stdout.endswith(f"{expected}\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [("jax", "pip install jax"), ("torch", "expected tensorflow or jax")],
+)
+def test_what_keras_cannot_compute_on(asked, message):
+    more = f"os.environ['KERAS_BACKEND'] = {asked!r}"
+    done = python(CHOICE.format(found=set(), more=more))
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
