@@ -113,9 +113,7 @@ class InferenceRequest:
         "concurrent_requests.",
     )
     concurrent_requests: int = program.option(
-        1,
-        help="Subvolumes under way at once. On a GPU twice batch_size is "
-        "useful; each takes a canvas of its memory.",
+        1, help="Subvolumes under way at once; twice batch_size is useful."
     )
     checkpoint_interval: int = program.option(
         300,
