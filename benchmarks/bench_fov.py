@@ -46,7 +46,7 @@ _SIDES = [
 class Side:
     """One engine with its times in milliseconds per field of view."""
 
-    engine: engine_lib.Engine
+    engine: engine_lib.HostEngine
     times: list[float]
     error: float = 0.0
 
@@ -105,11 +105,13 @@ def _sides(
 ) -> dict[tuple[str, str], Side]:
     sides = {}
     for key in shown:
-        engine: engine_lib.Engine
+        engine: engine_lib.HostEngine
         if key == _GOOGLE:
             engine = google_ffn.GoogleGraph(fib25.CHECKPOINT, batch)
         else:
-            engine = engine_lib.create(network, *key, batch, samples, keep)
+            made = engine_lib.create(network, *key, batch, samples, keep)
+            assert isinstance(made, engine_lib.HostEngine)
+            engine = made
         sides[key] = Side(engine, [])
     return sides
 

@@ -75,7 +75,7 @@ class RayCluster:
         self._is_mine = not ray.is_initialized()
         if self._is_mine:
             _connect(address)
-        self._actor = ray.remote(
+        self._actor: Any = ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_restarts=0, max_task_retries=0
         )(_Actor)
         self._workers = workers or _room(cpus, gpus)

@@ -23,9 +23,7 @@ def import_backend() -> None:
     """
     asked = os.environ.get("KERAS_BACKEND")
     if asked not in (None, "tensorflow", "jax"):
-        raise ImportError(
-            f"KERAS_BACKEND={asked}: expected tensorflow or jax."
-        )
+        raise ImportError(f"KERAS_BACKEND={asked}: expected tensorflow or jax.")
     if not asked and not _has("tensorflow") and _has("jax"):
         asked = os.environ["KERAS_BACKEND"] = "jax"
     if asked != "jax":
