@@ -187,7 +187,7 @@ def describe(summary: runner.Summary) -> str:
     if steps:
         second = (
             f" The second pass: {steps} of the calls, {segments} segments, "
-            f"{voxels} voxels ({voxels / summary.voxels:.1%} of all)."
+            f"{voxels} voxels ({voxels / max(1, summary.voxels):.1%} of all)."
         )
     return (
         f"{summary.segments} segments, {summary.voxels} voxels, "

@@ -22,7 +22,7 @@ import pytest
 from ffn_tf import model, program, run_inference, volume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import run_options, subvolume
+from ffn_tf.inference import run_options, runner, subvolume, timing
 from ffn_tf.jobs import run as jobs
 
 FLAGS_OF = (
@@ -336,6 +336,17 @@ def test_run_is_what_the_program_does(files):
     assert line.endswith("openvino float32.")
     for part in (" FOVs/s, ", " % outside the network) ", " s of set-up, "):
         assert part in line
+
+
+def test_a_second_pass_that_finds_nothing():
+    took = timing.Timing(steps=3, seconds=2.0, network_seconds=1.0)
+    summary = runner.Summary(
+        "out", (volume.Box.from_shape((9, 9, 9)),), 0, "", "", took, 2.0, 0, 0
+    )
+    summary = dataclasses.replace(summary, filled=(0, 0, 2))
+    assert run_inference.describe(summary).endswith(
+        "The second pass: 2 of the calls, 0 segments, 0 voxels (0.0% of all)."
+    )
 
 
 def test_forward_and_reverse(files, tmp_path):
