@@ -92,7 +92,11 @@ class _Worker:
         return pool
 
     def submit(self, group: Sequence[Any]) -> futures.Future[list[Outcome]]:
-        return self._started.submit(_work, group)
+        try:
+            return self._started.submit(_work, group)
+        except BrokenProcessPool:  # It died while it had nothing to do.
+            self.restart()
+            return self._started.submit(_work, group)
 
     def death(self) -> tasks_lib.WorkerDied:
         return tasks_lib.WorkerDied(

@@ -3,11 +3,15 @@
 import functools
 import importlib.util
 import os
+import signal
+import time
 
 import job_workers
 import pytest
 
+from ffn_tf.jobs import processes
 from ffn_tf.jobs import run as jobs
+from ffn_tf.jobs.tasks import Done
 
 HAS_RAY = importlib.util.find_spec("ray") is not None
 EXECUTORS = [
@@ -102,6 +106,19 @@ def test_a_task_survives_its_worker(run, tmp_path, executor):
     for task in "abcdef":
         assert len(job_workers.attempts(tmp_path, task)) == 1
     assert len(job_workers.attempts(tmp_path, "kill-2")) == 3
+
+
+def test_a_worker_that_dies_while_it_waits_is_replaced(tmp_path, monkeypatch):
+    folder = os.path.dirname(job_workers.__file__)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *_pythonpath()]))
+    make = functools.partial(job_workers.Notes, tmp_path)
+    with processes.Processes(make, 1, 1) as executor:
+        assert [one.task for one in executor.outcomes(["a"])] == ["a"]
+        pid = int(job_workers.attempts(tmp_path, "a")[0].split()[1])
+        os.kill(pid, signal.SIGKILL)
+        while os.path.exists(f"/proc/{pid}"):  # Until somebody has noticed.
+            time.sleep(0.05)
+        assert list(executor.outcomes(["b"])) == [Done("b", 1)]
 
 
 @pytest.mark.parametrize("executor", EXECUTORS[1:2])
