@@ -1,6 +1,7 @@
 """The progress line of a run: rate, voxels, segments, time left.
 
     34 %  5.4 FOVs/s  3.12 Mvx in 61 segments  20:11 gone, 39:02 left
+    34 %  4/12, 1 failed  5.4 FOVs/s  ...      of several subvolumes
 
 How much is left is an estimate. A dense volume takes about 1.3 steps for each
 lattice cell of `deltas` that the field of view can be centred in (seen on
@@ -69,9 +70,19 @@ class Progress:
         self._num_canvases = num_canvases
         self._expected = steps
         self._done = self._steps = self._segments = self._voxels = 0
+        self._failed = 0
 
-    def update(self, canvases: list[canvas_lib.Canvas], steps: int) -> None:
-        """Shows `canvases`, which are in flight, after `steps` calls now."""
+    def update(
+        self,
+        canvases: Sequence[canvas_lib.Canvas] = (),
+        steps: int | None = None,
+    ) -> None:
+        """Shows how far it is.
+
+        Args:
+          canvases: that are in flight here; of other processes, none are known.
+          steps: calls of this attempt; by default, those of what is finished.
+        """
         gone = self._line.due()
         if gone is None:
             return
@@ -84,12 +95,24 @@ class Progress:
         voxels = self._voxels + sum(
             c.counters["voxels-segmented"] for c in canvases
         )
+        steps = self._steps if steps is None else steps
         left = (ever / share - ever) * gone / max(steps, 1)
         self._line.show(
-            f"{100 * share:3.0f} %  {steps / gone:.1f} FOVs/s  "
+            f"{100 * share:3.0f} %  {self._counted()}"
+            f"{steps / gone:.1f} FOVs/s  "
             f"{voxels / 1e6:.2f} Mvx in {segments} segments  "
             f"{progress.clock(gone)} gone, {progress.clock(left)} left"
         )
+
+    def _counted(self) -> str:
+        failed = f", {self._failed} failed" if self._failed else ""
+        if self._num_canvases == 1:
+            return ""
+        return f"{self._done}/{self._num_canvases}{failed}  "
+
+    def failed(self) -> None:
+        """One more is given up."""
+        self._failed += 1
 
     def finished(self, steps: int, segments: int, voxels: int) -> None:
         """Moves a canvas from those in flight to those done."""

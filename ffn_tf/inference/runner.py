@@ -149,8 +149,11 @@ def _segmented(
     expected = progress_lib.expected_steps(todo, run.network.view, run.deltas)
     progress = progress_lib.Progress(len(todo), expected)
 
-    def retried(failed: Failed) -> None:
-        program.warn(f"{failed.task}: {failed.error}. It is tried again.")
+    def told(failed: Failed, again: bool) -> None:
+        if again:
+            program.warn(f"{failed.task}: {failed.error}. It is tried again.")
+        else:
+            progress.failed()
 
     def after_batch(
         canvases: list[canvas_lib.Canvas], clock: timing_lib.Clock | None
@@ -169,10 +172,11 @@ def _segmented(
             segmenter.in_its_process, run.request, run.options, options.name
         )
     try:
-        for done in jobs.run(make, todo, options, run.in_flight, retried):
+        for done in jobs.run(make, todo, options, run.in_flight, told):
             found = done.result
             progress.finished(found.steps, found.segments, found.voxels)
             if options.executor != "inline":
+                progress.update()
                 watch([], None)
             yield found
     finally:

@@ -114,7 +114,7 @@ def run(
     tasks: Sequence[Any],
     options: Options,
     group: int = 1,
-    retried: Callable[[Failed], None] = lambda failed: None,
+    told: Callable[[Failed, bool], None] = lambda failed, again: None,
 ) -> Iterator[Done]:
     """Does the tasks; yields each when it is done, in any order.
 
@@ -123,29 +123,31 @@ def run(
       tasks: small, can be pickled, and harmless to do twice.
       options: who works.
       group: tasks that a worker is given at once, where there are several.
-      retried: is told of each failure that will be tried again.
+      told: is told of each failure, and whether it will be tried again.
 
     Raises:
       TasksFailed: in the end, if some could not be done; or at once, if the
-        first ones all fail. Of a single task, its own error.
+        first ones all fail for good. Of a single task, its own error.
       ValueError, OSError: the executor cannot be had.
     """
     todo, failed, num_done = list(tasks), list[Failed](), 0
     with _executor(make, options, group) as executor:
         for attempt in range(1, _ATTEMPTS + 1):
-            again = []
+            later = []
             for outcome in executor.outcomes(todo):
                 if isinstance(outcome, Done):
                     num_done += 1
                     yield outcome
-                elif outcome.may_work_again and attempt < _ATTEMPTS:
-                    again.append(outcome.task)
-                    retried(outcome)
-                else:
-                    failed.append(outcome)
+                    continue
+                again = outcome.may_work_again and attempt < _ATTEMPTS
+                told(outcome, again)
+                if again:
+                    later.append(outcome.task)
+                    continue
+                failed.append(outcome)
                 if len(failed) >= _HOPELESS and not num_done:
                     raise TasksFailed(_told(failed, len(tasks), "; gave up"))
-            todo = again
+            todo = later
     if failed and len(tasks) == 1:
         raise failed[0].error
     if failed:

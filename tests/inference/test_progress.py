@@ -60,8 +60,20 @@ def test_the_seeds_tried_are_a_lower_bound(clock, capfd):
     clock[0] = 300
     progress.update([canvas(steps=200, tried=500)], 300)
     line = capfd.readouterr().err
-    assert " 75 %  1.0 FOVs/s  0.30 Mvx in 6 segments" in line
+    assert " 75 %  1/2  1.0 FOVs/s  0.20 Mvx in 3 segments" in line
     assert "05:00 gone, 01:40 left" in line
+
+
+def test_of_other_processes_only_what_is_finished_is_known(clock, capfd):
+    progress = progress_lib.Progress(num_canvases=12, steps=9000)
+    for _ in range(3):
+        progress.finished(100, 2, 1_000_000)
+    progress.failed()
+    clock[0] = 60
+    progress.update()
+    line = capfd.readouterr().err
+    assert " 25 %  3/12, 1 failed  5.0 FOVs/s  3.00 Mvx in 6 segments" in line
+    assert "01:00 gone, 03:00 left" in line
 
 
 def test_a_line_each_half_minute(clock, capfd):

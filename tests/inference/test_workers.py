@@ -16,6 +16,7 @@ from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
 from ffn_tf.inference import run_options, subvolume
 from ffn_tf.jobs import run as jobs
+from ffn_tf.program import progress
 from ffn_tf.volume.files import locked
 
 SHAPE = (16, 16, 80)
@@ -85,9 +86,15 @@ def alone(files, tmp_path_factory):
     return out
 
 
-def test_several_processes_give_the_same_bytes(files, tmp_path, alone):
+def test_several_processes_give_the_same_bytes(
+    files, tmp_path, alone, monkeypatch, capfd
+):
     out = tmp_path / "several"
+    monkeypatch.setattr(progress.Line, "due", lambda line: 60.0)
     summary = run(files, out, executor="processes", workers=2)
+    said = capfd.readouterr().err
+    for number in range(1, 5):
+        assert f" {number}/4  " in said
     assert contents(out) == contents(alone)
     assert (len(summary.boxes), summary.skipped) == (4, 0)
     found = [subvolume.load(path) for path in subvolume.find(out).values()]
