@@ -125,6 +125,18 @@ class Results:
                 f"options to go on."
             )
 
+    def check_begun(self) -> None:
+        """Whether `settle` has been called, as seen by this machine.
+
+        Raises:
+          FileNotFoundError: no.
+        """
+        if not self._run_json.exists():
+            raise FileNotFoundError(
+                f"{self.path}: no run.json in it, as this worker sees it. "
+                f"Expected a folder that all machines share, by its whole path."
+            )
+
     def is_done(self, box: volume.Box) -> bool:
         """Whether its file is there and whole.
 

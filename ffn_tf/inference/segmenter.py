@@ -220,7 +220,12 @@ def in_its_process(
     name: str,
     index: int,
 ) -> Segmenter:
-    """The segmenter of worker `index` of the process `name`."""
+    """The segmenter of worker `index` of the process `name`.
+
+    Raises:
+      FileNotFoundError: the run has not begun in the folder that is seen here.
+    """
     run = run_lib.Run(request, options)
+    run.results.check_begun()
     parts = [name] if name else []
     return Segmenter(run, "-".join([*parts, f"worker-{index}"]))

@@ -14,7 +14,7 @@ import pytest
 from ffn_tf import run_inference, volume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import run_options, subvolume
+from ffn_tf.inference import run_options, segmenter, subvolume
 from ffn_tf.jobs import run as jobs
 from ffn_tf.program import progress
 from ffn_tf.volume.files import locked
@@ -134,6 +134,16 @@ def test_a_shard_is_worked_on_once(files, tmp_path):
     with locked(out, "here", shared=True):
         with pytest.raises(BlockingIOError, match="segmenting into it"):
             run(files, out)
+
+
+def test_a_worker_that_does_not_see_the_folder(files, tmp_path):
+    """Of another machine: what it would write there, nobody would find."""
+    asked = request_lib.InferenceRequest(
+        **files, **REQUEST, segmentation_output_dir=str(tmp_path / "out")
+    )
+    with pytest.raises(FileNotFoundError, match=r"out: no run\.json in it"):
+        segmenter.in_its_process(asked, run_options.RunOptions(**CUT), "", 0)
+    assert not (tmp_path / "out").exists()
 
 
 def children(process):
