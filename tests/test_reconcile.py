@@ -13,6 +13,7 @@ import time
 import cloudvolume
 import numpy as np
 import pytest
+from servers.faults import Fault
 import subvolumes
 
 from ffn_tf import reconcile, volume
@@ -525,6 +526,18 @@ def test_an_output_that_cannot_be(segments, tmp_path):
     refused(asked, ValueError, "chunk_zyx: expected at least 1")
     asked = options(segments, tmp_path / "a.zarr", voxel_size_nm=(0, 1, 1))
     refused(asked, ValueError, "voxel_size_nm: expected 3 positive lengths")
+
+
+def test_a_bucket_that_refuses(segments, tmp_path, gcs_server, gcs_bucket):
+    """The same goes on when it is allowed to."""
+    refuses = Fault(gcs_bucket, "status", status=403, methods=("POST", "PUT"))
+    gcs_server.add(refuses)
+    output = f"precomputed://gs://{gcs_bucket}/segmentation"
+    with pytest.raises(OSError, match=f"{gcs_bucket}/.*PERMISSION_DENIED"):
+        reconcile.run(options(segments, output), RULE)
+    gcs_server.reset()
+    reconcile.run(options(segments, output), RULE)
+    assert subvolumes.same(read(output), bars())
 
 
 def test_subvolumes_that_cannot_be_written_to(segments, tmp_path):

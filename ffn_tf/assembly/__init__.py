@@ -8,4 +8,7 @@
 (6) `assembled`: all pieces as one volume.
 (7) `summary`: what was assembled, and what looks wrong.
 (8) `meshing`: the surfaces of segments, block by block.
+
+And of two segmentations, what they agree on: `consensus`, of volumes;
+`both_orders`, of the subvolumes of two runs.
 """

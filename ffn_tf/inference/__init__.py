@@ -4,17 +4,22 @@
   (2) seeds                      where objects start
   (3) movement                   where the field of view goes next
   (4) canvas, field              one subvolume being filled; its logits
+      keepsakes                    ... what it keeps besides
+      preparation, restriction,    ... what it begins with: image, masks
+      mask
   (5) engine, engine_*           what predicts a batch of fields of view
       resident, device             ... of canvases that live on the device
       batch_size                   ... how many at once
       precision, quantisation,     ... in cheaper arithmetic
       calibration
   (6) scheduler                  many canvases, one engine
-  (7) runner                     a box of a volume into a folder of results,
-      geometry, extent,            resumable: what is asked for,
-      intensity,                   grey values,
-      results, states,             the folder, what is unfinished in it,
-      progress, timing             how far, how fast
+  (7) runner                     a box of a volume into a folder of results
+      run, run_options             ... checked, and nothing done yet
+      segmenter                    ... by one process
+      geometry, extent, box_text,  ... what is asked for
+      intensity                    ... grey values
+      results, states              ... the folder, what is unfinished in it
+      progress, timing             ... how far, how fast
   (8) subvolume, pickles,        the files of the results
       archive
 

@@ -9,7 +9,9 @@ A run's folder holds
     run.json                      what decides the voxels (results.py)
     int8.npz                      the calibration of int8, if that is used
     timing*.json                  how long it took; see timing
+    *.lock                        who works on a shard, or calibrates int8
     <x>/<y>/seg-<x>_<y>_<z>.npz   finished subvolumes
+    <x>/<y>/seg-<x>_<y>_<z>.prob  how sure the network was, if that is kept
     <x>/<y>/seg-<x>_<y>_<z>.cpoint  states of unfinished ones
 
 A finished subvolume is not done again, unless its file is damaged; an
