@@ -7,6 +7,9 @@ import time
 
 from ffn_tf.jobs.tasks import Done, Failed
 
+# As it was when this module was imported.
+CUDA_VISIBLE_DEVICES = os.environ.get("CUDA_VISIBLE_DEVICES")
+
 
 class Notes:
     """Writes what it does into a folder, a file for each task and attempt.
@@ -40,6 +43,12 @@ class Notes:
                 raise ZeroDivisionError(task)
             else:
                 yield Done(task, len(task))
+
+
+def devices(index):
+    """A worker that tells which GPUs what it imported has seen."""
+    del index
+    return lambda tasks: (Done(task, CUDA_VISIBLE_DEVICES) for task in tasks)
 
 
 def attempts(folder, task):

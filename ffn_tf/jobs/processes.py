@@ -73,6 +73,20 @@ class Processes:
                         yield Failed(task, worker.death())
 
 
+@contextlib.contextmanager
+def _sees_gpu(index: int) -> Iterator[None]:
+    """For a process that starts meanwhile: what it imports looks at once."""
+    gpus = num_gpus()
+    if not gpus or "CUDA_VISIBLE_DEVICES" in os.environ:
+        yield
+        return
+    os.environ["CUDA_VISIBLE_DEVICES"] = str(index % gpus)
+    try:
+        yield
+    finally:
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+
+
 class _Worker:
     """A process, and its successors."""
 
@@ -88,7 +102,8 @@ class _Worker:
             initializer=_begin,
             initargs=self._arguments,
         )
-        self._pid = pool.submit(os.getpid)
+        with _sees_gpu(self._index):
+            self._pid = pool.submit(os.getpid)  # Starts the process.
         return pool
 
     def submit(self, group: Sequence[Any]) -> futures.Future[list[Outcome]]:
@@ -135,9 +150,6 @@ def _begin(make: Make, index: int, count: int) -> None:
     share = len(cores) // count
     if share:
         os.sched_setaffinity(0, cores[index * share : (index + 1) * share])
-    gpus = num_gpus()
-    if gpus and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(index % gpus)
 
 
 def _end_with_parent() -> None:

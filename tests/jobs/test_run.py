@@ -162,6 +162,18 @@ def test_each_process_has_its_share_of_the_cores(run, tmp_path):
     assert len(set(cores.values())) == len(cores)
 
 
+def test_each_process_has_a_gpu_before_it_imports_anything(run, monkeypatch):
+    monkeypatch.setattr(processes, "num_gpus", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with processes.Processes(job_workers.devices, 2, 1) as executor:
+        found = {one.result for one in executor.outcomes(["a", "b"])}
+    assert found == {"0", "1"}
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
+    with processes.Processes(job_workers.devices, 1, 1) as executor:
+        assert [one.result for one in executor.outcomes(["a"])] == ["5"]
+
+
 def test_shards_share_the_tasks():
     tasks = list(range(10))
     shares = [jobs.Options(shard=f"{i}/3").share(tasks) for i in range(3)]
