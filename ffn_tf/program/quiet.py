@@ -21,6 +21,9 @@ def import_backend() -> None:
     Raises:
       ImportError: it is not installed, with what to install.
     """
+    # Who shares a GPU with other processes must not take all of its memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     asked = os.environ.get("KERAS_BACKEND")
     if asked not in (None, "tensorflow", "jax"):
         raise ImportError(f"KERAS_BACKEND={asked}: expected tensorflow or jax.")

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-IMPORT = "from ffn_tf.program import quiet; quiet.import_tensorflow()"
+IMPORT = "from ffn_tf.program import quiet; quiet.import_backend()"
 
 
 def python(code, *folders):
@@ -41,6 +41,16 @@ def test_chatter_is_swallowed_and_errors_after_it_are_not(stand_in):
     assert done.returncode == 0
     assert done.stderr == "ours\nmore\n"
     assert done.stdout == "0\n3\n"
+
+
+def test_a_gpu_can_be_shared(stand_in):
+    """By default either takes all of its memory, and workers find none."""
+    done = python(
+        f"{IMPORT}; import os; print(os.environ['TF_FORCE_GPU_ALLOW_GROWTH'],"
+        "os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])",
+        stand_in("constant = str"),
+    )
+    assert done.stdout == "true false\n", done.stderr
 
 
 def test_a_failure_shows_the_chatter_and_what_to_install(stand_in):
