@@ -22,19 +22,24 @@ _LEAST_GAIN = 0.05
 
 
 def found(
-    network: model.ConvStack, rule: field.Rule, compute_dtype: str, most: int
+    network: model.ConvStack,
+    rule: field.Rule,
+    compute_dtype: str,
+    most: int,
+    least: int,
 ) -> int:
-    """The best batch size of a device, measured; 1 if there is none."""
+    """The best batch size of a device, measured; `least` if there is none."""
     if not device.has_accelerator():
-        return 1
+        return least
     from ffn_tf.inference import engine_resident
 
-    return doubled(
+    best = doubled(
         lambda size: engine_resident.ResidentEngine(
             network, compute_dtype, size
         ).seconds_per_step(rule),
         most,
     )
+    return max(best, least)
 
 
 def doubled(seconds: Callable[[int], float], most: int) -> int:

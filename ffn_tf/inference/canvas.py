@@ -2,14 +2,17 @@
 
 A canvas owns an image, the segmentation so far, and the logits of the object
 in progress. It never calls a network: `segment_all` is a generator that yields
-the requests of its field (field.py) and is sent the answers, so a scheduler can
-serve many canvases with one batched step and nothing here depends on who shares
-the batch.
+lists of requests of its field (field.py) and is sent the answers, so a
+scheduler can serve many canvases with one batched step and nothing here depends
+on who shares the batch.
 
-    requests = canvas.segment_all()
-    request = next(requests)
+    flood = canvas.segment_all()
+    requests = next(flood)
     while True:
-        request = requests.send(predict(request.image, request.seed))
+        requests = flood.send([predict(r.image, r.seed) for r in requests])
+
+A list has one request, or up to `moves_in_flight`, whose fields of view do not
+meet. With more than one the order of steps is not google/ffn's.
 
 Arrays are [z, y, x]:
     image         float32, normalised
@@ -80,6 +83,7 @@ class Canvas:
       initial: [z, y, x] ids 1 to n of objects that are there already.
       keep: what is kept beside the segmentation.
       reach_borders: a step that would leave the image is shortened.
+      moves_in_flight: how many steps are asked for at once.
     """
 
     def __init__(
@@ -96,6 +100,7 @@ class Canvas:
         initial: np.ndarray | None = None,
         keep: keepsakes.Keep = keepsakes.NOTHING,
         reach_borders: bool = False,
+        moves_in_flight: int = 1,
     ) -> None:
         self.corner_zyx = corner_zyx
         self.image = image
@@ -133,7 +138,8 @@ class Canvas:
         self.field: field_lib.Field = field_lib.HostField(image, self.rule)
         # The object in progress; None between objects.
         self._start: Position | None = None
-        self._pending: Position | None = None  # Yielded, not yet answered.
+        self._pending: list[Position] = []  # Yielded, not yet answered.
+        self._moves_in_flight = moves_in_flight
         self._steps = 0
         self._low = self._high = (0, 0, 0)
 
@@ -236,23 +242,29 @@ class Canvas:
     def _grow(self) -> Generator[Any, Any, None]:
         """Steps through one object until its queue is empty (rule 2)."""
         assert self._start is not None
-        while (position := self._movement.pop()) is not None:
-            if not self._is_free(position):
-                continue
+        while positions := self._movement.pop_apart(
+            self._moves_in_flight, self.rule.meet, self._is_free
+        ):
             if self.field.at(self._start) < self._move:
                 self.counters["seeds-got-too-weak"] += 1
                 break
-            self._pending = position
-            found = yield from self.field.step(position, self._watched)
-            self._pending = None
-            self.kept.visited(position, found.deleted)
-            z, y, x = (min(a, b) for a, b in zip(self._low, position))
-            self._low = (z, y, x)
-            z, y, x = (max(a, b) for a, b in zip(self._high, position))
-            self._high = (z, y, x)
-            self._steps += 1
-            self.counters["steps"] += 1
-            self._movement.update(found.strongest, position)
+            self._pending = positions
+            found = yield from field_lib.together(
+                [self.field.step(p, self._watched) for p in positions]
+            )
+            self._pending = []
+            for position, step in zip(positions, found):
+                self._visited(position, step)
+
+    def _visited(self, position: Position, step: field_lib.Found) -> None:
+        self.kept.visited(position, step.deleted)
+        z, y, x = (min(a, b) for a, b in zip(self._low, position))
+        self._low = (z, y, x)
+        z, y, x = (max(a, b) for a, b in zip(self._high, position))
+        self._high = (z, y, x)
+        self._steps += 1
+        self.counters["steps"] += 1
+        self._movement.update(step.strongest, position)
 
     def _finish(self) -> None:
         """Accepts or rejects the grown object (rule 4), and cleans up."""

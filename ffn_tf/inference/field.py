@@ -11,7 +11,7 @@ Logits are [z, y, x] float32; NaN = untouched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 import dataclasses
 import functools
 from typing import Any, Protocol
@@ -72,6 +72,10 @@ class Rule:
     def faces(self) -> fov.Faces:
         return fov.Faces(self.deltas, self.size)
 
+    def meet(self, one: Position, other: Position) -> bool:
+        """Whether two fields of view have a voxel in common."""
+        return all(abs(a - b) < n for a, b, n in zip(one, other, self.size))
+
     def around(self, position: Position) -> Slices:
         """The field of view at a position."""
         return tuple(
@@ -104,6 +108,23 @@ class Found:
 
     strongest: list[tuple[float, int]]
     deleted: int
+
+
+def together(
+    steps: Sequence[Generator[Any, Any, Found]],
+) -> Generator[list[Any], Sequence[Any], list[Found]]:
+    """Has several steps predicted at once: yields a list, is sent a list."""
+    answers = yield [next(step) for step in steps]
+    return [_ended(s, answer) for s, answer in zip(steps, answers, strict=True)]
+
+
+def _ended(step: Generator[Any, Any, Found], answer: Any) -> Found:
+    try:
+        step.send(answer)
+    except StopIteration as end:
+        found: Found = end.value
+        return found
+    raise AssertionError("A step asks once.")
 
 
 class Field(Protocol):

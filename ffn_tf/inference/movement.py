@@ -18,13 +18,16 @@ by descending score. Positions are visited once per cell of a lattice of
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import itertools
 from typing import Any
 
 from ffn_tf.model import fov
 
 Position = tuple[int, int, int]
+
+# Positions that are passed over for one that can be stepped at the same time.
+_LOOK_AHEAD = 64
 
 
 class FaceMaxMovement:
@@ -102,17 +105,39 @@ class FaceMaxMovement:
         )
         return z, y, x
 
-    def state(self, pending: Position | None) -> dict[str, Any]:
+    def pop_apart(
+        self,
+        most: int,
+        meet: Callable[[Position, Position], bool],
+        is_free: Callable[[Position], bool],
+    ) -> list[Position]:
+        """The next free position, and others that can be stepped with it.
+
+        Those that meet one of them stay at the head of the queue.
+        """
+        found: list[Position] = []
+        later: list[Position] = []
+        while len(found) < most and len(later) < _LOOK_AHEAD:
+            position = self.pop()
+            if position is None:
+                break
+            if any(meet(position, other) for other in found):
+                later.append(position)
+            elif is_free(position):
+                found.append(position)
+        self._queue.extendleft(reversed(later))
+        return found
+
+    def state(self, pending: Sequence[Position]) -> dict[str, Any]:
         """Everything that `restore` needs, as JSON values.
 
         Args:
-          pending: a popped position whose `update` is still to come; it goes
+          pending: popped positions whose `update` is still to come; they go
             back to the head of the queue.
         """
-        head = [] if pending is None else [pending]
         return {
             "origin": list(self._origin),
-            "queue": [list(p) for p in [*head, *self._queue]],
+            "queue": [list(p) for p in [*pending, *self._queue]],
             "visited": sorted(list(p) for p in self._visited),
         }
 

@@ -54,7 +54,7 @@ class Preparation:
       voxel_size_zyx: as seeds are to see it.
       keep: what canvases keep.
       fill: whether what is left is seeded once more.
-      reach_borders: see canvas.Canvas.
+      reach_borders, moves_in_flight: see canvas.Canvas.
     """
 
     request: request_lib.InferenceRequest
@@ -67,6 +67,7 @@ class Preparation:
     keep: keepsakes.Keep
     fill: bool
     reach_borders: bool
+    moves_in_flight: int
 
     def of(
         self, box: volume.Box, during: During = contextlib.nullcontext
@@ -112,6 +113,7 @@ class Preparation:
             initial=initial,
             keep=self.keep,
             reach_borders=self.reach_borders,
+            moves_in_flight=self.moves_in_flight,
         )
         return Prepared(canvas, ids)
 

@@ -124,6 +124,7 @@ class Run:
             keepsakes.Keep(options.keep_probability_maps, options.keep_history),
             options.fill,
             reach_borders=options.fast,
+            moves_in_flight=options.moves_in_flight,
         )
 
     def _initial(self, opened: contextlib.ExitStack) -> volume.Volume | None:
@@ -165,7 +166,8 @@ class Run:
     @property
     def in_flight(self) -> int:
         """Subvolumes under way at once; a batch needs as many."""
-        return max(self.request.concurrent_requests, self.batch_size)
+        needed = -(-self.batch_size // self.options.moves_in_flight)
+        return max(self.request.concurrent_requests, needed)
 
     # -- what decides the voxels ---------------------------------------------
 
@@ -175,15 +177,17 @@ class Run:
         The last digits of its logits depend on it. A batch that all the
         subvolumes together cannot fill would only be padded.
         """
-        request = self.request
+        request, moves = self.request, self.options.moves_in_flight
         if request.batch_size:
-            return min(request.batch_size, len(self.boxes))
+            most = min(request.batch_size, moves * len(self.boxes))
+            return max(most, moves)
         size, deltas = self.network.view.size, self.deltas
         return batch_size.recorded(self.folder) or batch_size.found(
             self.network,
             field.Rule.of(request.options, size, deltas),
             self.compute_dtype,
-            min(request.concurrent_requests, len(self.boxes)),
+            moves * min(request.concurrent_requests, len(self.boxes)),
+            moves,
         )
 
     def request_of_results(self) -> request_lib.InferenceRequest:
@@ -222,6 +226,7 @@ class Run:
             "skip_blank": self.options.skip_blank,
             "fill": self.options.fill,
             "fast": self.options.fast,
+            "moves_in_flight": self.options.moves_in_flight,
             "tissue": self.options.tissue,
             "seeds_voxel_size": self.preparation.voxel_size_zyx,
             "keep_probability_maps": self.options.keep_probability_maps,

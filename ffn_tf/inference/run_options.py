@@ -53,6 +53,11 @@ class RunOptions:
         help="Fewer network calls, less than half: larger steps, which end at "
         "the borders (benchmarks/README.md has the scores).",
     )
+    moves_in_flight: int = program.option(
+        1,
+        help="Steps of one object that are predicted at once, where their "
+        "fields of view do not meet; more than 1 is not google/ffn's order.",
+    )
     fill: bool = program.option(
         False,
         help="A second pass over what is left, for thin processes; what it "
@@ -68,3 +73,10 @@ class RunOptions:
         help="Keep in the subvolumes where fields of view were, and how many "
         "voxels each took out.",
     )
+
+    def __post_init__(self) -> None:
+        if self.moves_in_flight < 1:
+            raise ValueError(
+                f"--moves_in_flight: expected 1 or more, found "
+                f"{self.moves_in_flight}."
+            )

@@ -1,9 +1,9 @@
 """The scheduler: many canvases, one engine, no threads.
 
-Each canvas in flight has one request waiting. A round takes the canvases that
-have waited longest, has their requests predicted as one batch, and sends each
-its answer. A canvas sees only its own answers, so results do not depend on how
-many are in flight or on who shares a batch.
+Each canvas in flight has one request waiting, or a few. A round takes the
+canvases that have waited longest, has their requests predicted as one batch,
+and sends each its answers. A canvas sees only its own, so results do not
+depend on how many are in flight or on who shares a batch.
 
 Where the engine works on its own (`depth` > 1), the next batch is under way
 while the answers of the last one are worked on, if there are canvases for it.
@@ -12,8 +12,9 @@ while the answers of the last one are worked on, if there are canvases for it.
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 import dataclasses
+import itertools
 import time
 from typing import Any
 
@@ -28,8 +29,8 @@ _MOST_SECONDS = 1.0
 @dataclasses.dataclass
 class _InFlight:
     canvas: canvas_lib.Canvas
-    flood: Generator[Any, Any, None]
-    request: Any
+    flood: Generator[list[Any], Sequence[Any], None]
+    requests: list[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,13 +65,13 @@ def segment(
                 break
             engine.adopt(canvas)
             flood = canvas.segment_all()
-            request = next(flood, None)
-            if request is None:
+            requests = next(flood, None)
+            if requests is None:
                 yield canvas
             else:
-                waiting.append(_InFlight(canvas, flood, request))
+                waiting.append(_InFlight(canvas, flood, requests))
             # A finished canvas must be gone before the next one is made.
-            del canvas, flood, request
+            del canvas, flood, requests
         if not under_way:
             if not waiting:
                 return
@@ -78,7 +79,7 @@ def segment(
         is_time = time.monotonic() - paused > _MOST_SECONDS
         while (
             len(under_way) < engine.depth
-            and len(waiting) >= engine.batch_size
+            and _num_requests(waiting) >= engine.batch_size
             and not is_time
         ):
             under_way.append(_begun(waiting, engine))
@@ -92,22 +93,31 @@ def _num_items(batches: Iterable[_Batch]) -> int:
     return sum(len(batch.items) for batch in batches)
 
 
+def _num_requests(items: Iterable[_InFlight]) -> int:
+    return sum(len(item.requests) for item in items)
+
+
 def _begun(
     waiting: collections.deque[_InFlight], engine: engine_lib.Engine
 ) -> _Batch:
     """A batch of those that have waited longest."""
-    size = min(engine.batch_size, len(waiting))
-    items = [waiting.popleft() for _ in range(size)]
-    return _Batch(items, engine.submit([item.request for item in items]))
+    items, room = [waiting.popleft()], engine.batch_size
+    while waiting and _num_requests([*items, waiting[0]]) <= room:
+        items.append(waiting.popleft())
+    requests = [request for item in items for request in item.requests]
+    return _Batch(items, engine.submit(requests))
 
 
 def _answered(
     batch: _Batch, waiting: collections.deque[_InFlight]
 ) -> Iterator[canvas_lib.Canvas]:
     """Sends a batch its answers; yields the canvases that it finishes."""
-    for item, answer in zip(batch.items, batch.answers()):
+    answers = iter(batch.answers())
+    for item in batch.items:
         try:
-            item.request = item.flood.send(answer)
+            item.requests = item.flood.send(
+                list(itertools.islice(answers, len(item.requests)))
+            )
         except StopIteration:
             yield item.canvas
         else:

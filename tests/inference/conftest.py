@@ -38,18 +38,18 @@ def oracle():
 
 @pytest.fixture(scope="session")
 def flood():
-    """flood(requests, predict, steps): answers that many requests, or all."""
+    """flood(flooding, predict, steps): answers that many times, or always."""
 
-    def run(requests, predict=_same_label, steps=None):
-        request = next(requests, None)
+    def run(flooding, predict=_same_label, steps=None):
+        requests = next(flooding, None)
         answered = 0
-        while request is not None and answered != steps:
-            logits = predict(request.image, request.seed)
+        while requests is not None and answered != steps:
+            logits = [predict(one.image, one.seed) for one in requests]
             answered += 1
             try:
-                request = requests.send(logits)
+                requests = flooding.send(logits)
             except StopIteration:
-                request = None
+                requests = None
         return answered
 
     return run
@@ -61,6 +61,7 @@ def make_canvas():
 
     def make(labels, seeds, size=(5, 5, 5), deltas=(1, 1, 1), **options):
         own = ("corner_zyx", "stages", "blocked", "initial", "keep")
+        own += ("moves_in_flight",)
         others = {name: options.pop(name) for name in own if name in options}
         return canvas_lib.Canvas(
             labels.astype(np.float32),

@@ -40,15 +40,16 @@ def asked():
 
 
 def test_on_a_device_it_is_measured(asked, monkeypatch):
-    assert batch_size.found(*asked, 1) == 1
+    assert batch_size.found(*asked, 1, 1) == 1
     monkeypatch.setattr(device, "has_accelerator", lambda: True)
-    assert batch_size.found(*asked, 2) in (1, 2)
+    assert batch_size.found(*asked, 2, 1) in (1, 2)
 
 
 def test_one_where_there_is_none(asked, monkeypatch):
     monkeypatch.setattr(batch_size, "doubled", None)
     monkeypatch.setattr(device, "has_accelerator", lambda: False)
-    assert batch_size.found(*asked, 64) == 1
+    assert batch_size.found(*asked, 64, 1) == 1
+    assert batch_size.found(*asked, 64, 4) == 4
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"batch_size": []}'])

@@ -1,6 +1,7 @@
 """Floods whose outcome is worked out by hand; see conftest for the oracle."""
 
 import functools
+import itertools
 import json
 
 import numpy as np
@@ -52,8 +53,8 @@ def test_a_step_is_shown_its_field_of_view(make_canvas):
         init_activation=0.95,
         pad_value=0.05,
     )
-    requests = canvas.segment_all()
-    request = next(requests)
+    flooding = canvas.segment_all()
+    (request,) = next(flooding)
     pad, init = special.logit(np.float32([0.05, 0.95]))
     np.testing.assert_array_equal(request.image, values[3:6, 3:8, 3:10])
     expected = np.full((3, 5, 7), pad, np.float32)
@@ -62,7 +63,7 @@ def test_a_step_is_shown_its_field_of_view(make_canvas):
 
     logits = np.full((3, 5, 7), -9, np.float32)
     logits[1, 2, 3], logits[2, 1, 5] = 8, 7
-    request = requests.send(logits.copy())
+    (request,) = flooding.send([logits.copy()])
     np.testing.assert_array_equal(request.image, values[4:7, 2:7, 5:12])
     expected = np.full((3, 5, 7), pad, np.float32)
     expected[:2, 1:, :5] = logits[1:, :4, 2:]
@@ -241,7 +242,7 @@ def test_a_weak_seed_in_an_object_does_not_mark_it(make_canvas, flood):
     next(requests)
     canvas.segmentation[4, 4, 4] = 7
     with pytest.raises(StopIteration):
-        requests.send(np.full((5, 5, 5), -5, np.float32))
+        requests.send([np.full((5, 5, 5), -5, np.float32)])
     assert canvas.counters["seeds-weak"] == 1
     assert canvas.segmentation[4, 4, 4] == 7
 
@@ -289,12 +290,12 @@ def test_a_candidate_that_got_too_weak_is_dropped(make_canvas):
     next(requests)
     logits = np.full((5, 5, 5), 5, np.float32)
     logits[2, 2, 3] = 6
-    requests.send(logits.copy())  # Now x = 5, and x = 3 waits.
+    requests.send([logits.copy()])  # Now x = 5, and x = 3 waits.
     logits[2, 2, :3] = [-5, -5, 6]  # x = 3, 4, 5: weak, weak, strong.
     logits[2, 2, 1] = 6
     logits[2, 2, 3:] = -5
     with pytest.raises(StopIteration):
-        requests.send(logits.copy())
+        requests.send([logits.copy()])
     assert canvas.counters["moves-below-threshold"] == 1
     assert canvas.counters["steps"] == 2
     assert list(canvas.origins) == [1]
@@ -350,14 +351,14 @@ def test_what_was_left_out_does_not_come_back(
     first[1, :, 4] = -3
     first[:, :, 5] = -1
     first[2, 2, 4] = 5.5
-    requests.send(first[:, :, 1:6].copy())
+    requests.send([first[:, :, 1:6].copy()])
 
     second = np.full((5, 5, 10), 1, np.float32)
     second[:, :, 2:4] = second[:2, :, 6] = 6
     second[4, :, 5] = -4
     seen = second[:, :, 2:7]
     assert np.count_nonzero(seen > 2.2) == 60  # Of 125: a share of 0.48.
-    requests.send(seen.copy())
+    requests.send([seen.copy()])
 
     expected = np.full((5, 5, 10), np.nan, np.float32)
     expected[:, :, 1] = first[:, :, 1]
@@ -381,8 +382,8 @@ def test_the_share_must_be_exceeded(make_canvas, threshold):
     next(requests)
     first = np.full((5, 5, 5), 5, np.float32)
     first[0] = -1
-    requests.send(first)
-    requests.send(np.full((5, 5, 5), 5, np.float32))
+    requests.send([first])
+    requests.send([np.full((5, 5, 5), 5, np.float32)])
     expected = 5 if threshold == 1 else -1
     assert (canvas.field.logits[0, :, 2:6] == expected).all()
 
@@ -485,16 +486,16 @@ def test_a_state_does_not_change_what_goes_on(
     steps, expected = undisturbed
     canvas = make_canvas(blocks, MANY, **OPTIONS)
     requests = canvas.segment_all()
-    request, answered = next(requests), 0
-    while request is not None:
+    asked, answered = next(requests), 0
+    while asked is not None:
         canvas.state()
         answered += 1
         try:
-            request = requests.send(
-                oracle(request.image, request.seed, greedy=2)
+            asked = requests.send(
+                [oracle(one.image, one.seed, greedy=2) for one in asked]
             )
         except StopIteration:
-            request = None
+            asked = None
     assert answered == steps
     assert outcome(canvas) == expected
 
@@ -537,3 +538,58 @@ def test_only_what_was_touched_is_reset(make_canvas, flood):
     flood(canvas.segment_all())
     assert np.isnan(canvas.field.logits[..., :17]).all()
     assert (canvas.field.logits[0, 0, 17:] == 3).all()
+
+
+# -----------------------------------------------------------------------------
+# Several steps at once
+# -----------------------------------------------------------------------------
+
+
+def wide(make_canvas, **changes):
+    """One object, wide enough for fields of view that do not meet."""
+    labels = np.zeros((15, 31, 33))
+    labels[2:13, 2:29, 2:31] = 1
+    return make_canvas(labels, [(7, 15, 16)], deltas=(2, 2, 2), **changes)
+
+
+def corner(image, part):
+    """Where in an image a view of it begins."""
+    offset = part.ctypes.data - image.ctypes.data
+    return np.unravel_index(offset // image.itemsize, image.shape)
+
+
+def test_steps_that_do_not_meet_are_asked_for_at_once(make_canvas, oracle):
+    alone = wide(make_canvas)
+    canvas = wide(make_canvas, moves_in_flight=4)
+    for one in (alone, canvas):
+        flooding = one.segment_all()
+        requests, sizes = next(flooding), []
+        while requests is not None:
+            sizes.append(len(requests))
+            corners = [corner(one.image, r.image) for r in requests]
+            for first, second in itertools.combinations(corners, 2):
+                assert np.abs(np.subtract(first, second)).max() >= 5
+            answers = [oracle(r.image, r.seed) for r in requests]
+            try:
+                requests = flooding.send(answers)
+            except StopIteration:
+                requests = None
+        assert max(sizes) == (1 if one is alone else 4)
+        assert sum(sizes) == one.counters["steps"]
+    np.testing.assert_array_equal(canvas.segmentation, alone.segmentation)
+
+
+def test_states_with_several_steps_under_way(make_canvas, oracle, flood):
+    expected = wide(make_canvas, moves_in_flight=4)
+    flood(expected.segment_all(), oracle)
+    canvas = wide(make_canvas, moves_in_flight=4)
+    flooding = canvas.segment_all()
+    requests = next(flooding)
+    while len(requests) < 4:
+        answers = [oracle(one.image, one.seed) for one in requests]
+        requests = flooding.send(answers)
+    arrays, values = canvas.state()
+    again = wide(make_canvas, moves_in_flight=4)
+    again.restore(arrays, json.loads(json.dumps(values)))
+    flood(again.segment_all(), oracle)
+    assert outcome(again) == outcome(expected)

@@ -218,7 +218,7 @@ def test_equals_a_search_voxel_by_voxel(seed, deltas, threshold):
     moves.start((0, 0, 0))
     moves.pop()
     update(moves, values.astype(np.float32), (0, 0, 0))
-    found = moves.state(None)["queue"]
+    found = moves.state([])["queue"]
     expected = _plain_candidates(values, deltas, threshold)
     assert found == [list(offset) for offset in expected]
 
@@ -239,7 +239,7 @@ def test_restore_goes_on_where_state_was_taken(steps, is_pending):
     moves = make(threshold=1.5)
     moves.start(HERE)
     first = _walk(moves, steps)
-    pending = moves.pop() if is_pending else None
+    pending = [moves.pop()] if is_pending else []
     state = json.loads(json.dumps(moves.state(pending)))
     restored = make(threshold=1.5)
     restored.restore(state)
@@ -256,8 +256,8 @@ def test_state_is_in_a_fixed_order():
         moves = make(threshold=1.5)
         moves.start(HERE)
         _walk(moves, 10)
-        states[json.dumps(moves.state(None))] += 1
+        states[json.dumps(moves.state([]))] += 1
     assert list(states.values()) == [2]
-    visited = moves.state(None)["visited"]
+    visited = moves.state([])["visited"]
     assert visited == sorted(visited)
     assert [0, 0, 0] in visited

@@ -578,6 +578,16 @@ def test_fast_is_with_larger_steps_that_end_at_the_borders(files):
     assert found.provenance["fast"] is True
 
 
+def test_several_steps_at_once_give_the_same_objects(files):
+    found = prepared(files, moves_in_flight=3)
+    assert (found.batch_size, found.in_flight) == (3, 1)
+    run(files, moves_in_flight=3)
+    (only,) = results(files).values()
+    assert_same_objects(only.segmentation, truth())
+    with pytest.raises(ValueError, match="moves_in_flight: expected 1 or"):
+        prepared(files, moves_in_flight=0)
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
 def test_an_image_with_nan(files, tmp_path, value):
     """Found when the subvolume is read; those before it are kept."""

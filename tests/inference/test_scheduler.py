@@ -49,6 +49,22 @@ def canvases(blocks, make_canvas):
     ]
 
 
+def test_canvases_that_ask_for_several_at_once(blocks, make_canvas, oracle):
+    """A list of requests is never torn, nor sent another's answers."""
+    made = []
+    for moves in (1, 3):
+        canvases = [
+            make_canvas(blocks, seeds, deltas=(2, 2, 2), moves_in_flight=moves)
+            for seeds in SEEDS
+        ]
+        engine = OracleEngine(oracle, 4)
+        done = scheduler.segment(canvases, engine, 6, lambda canvases: None)
+        assert len(list(done)) == len(SEEDS)
+        assert max(engine.sizes) == 4
+        made.append([canvas.segmentation.tolist() for canvas in canvases])
+    assert made[0] == made[1]
+
+
 def outcome(canvas):
     return (
         canvas.segmentation.tolist(),
