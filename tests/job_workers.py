@@ -16,6 +16,7 @@ class Notes:
 
     A task is a name; what stands in it decides what happens:
       kill-N     the process dies the first N times
+      term-N     it is asked to end the first N times
       refuse-N   the system refuses the first N times
       wrong      wrong input
       defect     an error that is nobody's input
@@ -33,6 +34,8 @@ class Notes:
             kind, _, times = task.partition("-")
             if kind == "kill" and attempt <= int(times):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "term" and attempt <= int(times):
+                os.kill(os.getpid(), signal.SIGTERM)
             if kind == "slow":
                 time.sleep(1)
             if kind == "refuse" and attempt <= int(times):

@@ -24,6 +24,9 @@ from typing import Any
 from ffn_tf.jobs import tasks as tasks_lib
 from ffn_tf.jobs.tasks import Failed, Make, Outcome
 
+# What is left of a worker that was killed, or asked to end.
+_DEATHS = (BrokenProcessPool, SystemExit)
+
 
 def num_gpus() -> int:
     """NVIDIA GPUs of this machine."""
@@ -65,12 +68,12 @@ class Processes:
             for future in done:
                 worker, group = busy.pop(future)
                 idle.append(worker)
-                try:
-                    yield from future.result()
-                except BrokenProcessPool:
+                if isinstance(future.exception(), _DEATHS):
                     worker.restart()
                     for task in group:
                         yield Failed(task, worker.death())
+                else:
+                    yield from future.result()
 
 
 @contextlib.contextmanager

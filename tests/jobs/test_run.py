@@ -108,6 +108,11 @@ def test_a_task_survives_its_worker(run, tmp_path, executor):
     assert len(job_workers.attempts(tmp_path, "kill-2")) == 3
 
 
+def test_a_worker_that_is_asked_to_end_is_replaced(run, tmp_path):
+    assert run("processes", ["term-2", *"abc"]).keys() == {"term-2", *"abc"}
+    assert len(job_workers.attempts(tmp_path, "term-2")) == 3
+
+
 def test_a_worker_that_dies_while_it_waits_is_replaced(tmp_path, monkeypatch):
     folder = os.path.dirname(job_workers.__file__)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *_pythonpath()]))
