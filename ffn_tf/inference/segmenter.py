@@ -75,7 +75,8 @@ class Segmenter:
         self._engine = engine or create_engine(run)
         self._clock.start(self._engine)
         self._saved_at = time.monotonic()
-        self._failed: deque[Failed] = deque()
+        # Of boxes of which there is no canvas.
+        self._others: deque[Outcome] = deque()
         self._initial_ids: dict[canvas_lib.Position, np.ndarray | None] = {}
 
     def __call__(self, boxes: Iterable[volume.Box]) -> Iterator[Outcome]:
@@ -96,10 +97,10 @@ class Segmenter:
             for canvas in canvases:
                 yield self._finished(canvas)
                 del canvas  # The next one may need its room.
-                while self._failed:
-                    yield self._failed.popleft()
-            yield from self._failed
-            self._failed.clear()
+                while self._others:
+                    yield self._others.popleft()
+            yield from self._others
+            self._others.clear()
         self._clock.save()
 
     def _canvases(
@@ -109,9 +110,21 @@ class Segmenter:
             if not self._engine.steps:  # Nothing is under way that could go.
                 signals.deliver()
             try:
-                yield self.canvas(box)
+                if self._run.results.is_done(box):
+                    self._others.append(Done(box, self._found(box)))
+                else:
+                    yield self.canvas(box)
             except program.INPUT_ERRORS as error:
-                self._failed.append(Failed(box, error))
+                self._others.append(Failed(box, error))
+
+    def _found(self, box: volume.Box) -> Segmented:
+        """What another has finished, who died before he could tell."""
+        saved = subvolume.load(subvolume.path_for(self._run.folder, box.start))
+        return Segmented(
+            len(saved.origins),
+            saved.counters["voxels-segmented"],
+            saved.counters["steps"],
+        )
 
     def canvas(self, box: volume.Box) -> canvas_lib.Canvas:
         """The canvas of a box, as far as an earlier attempt has come.

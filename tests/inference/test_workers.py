@@ -14,6 +14,7 @@ import pytest
 from ffn_tf import run_inference, volume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import run as run_lib
 from ffn_tf.inference import run_options, segmenter, subvolume
 from ffn_tf.jobs import run as jobs
 from ffn_tf.program import progress
@@ -45,24 +46,27 @@ def files(tmp_path_factory, brightness):
     return {"image": f"{folder}/em.zarr", "model_checkpoint": brightness()}
 
 
-def run(files, out, **who):
-    """In this process, if nothing else is asked for."""
-    request = request_lib.InferenceRequest(
+def asked(files, out):
+    return request_lib.InferenceRequest(
         **files,
         **REQUEST,
         segmentation_output_dir=str(out),
         options=options_lib.InferenceOptions(**THRESHOLDS),
     )
+
+
+def run(files, out, **who):
+    """In this process, if nothing else is asked for."""
     return run_inference.run(
-        request, run_options.RunOptions(**CUT), jobs.Options(**who)
+        asked(files, out), run_options.RunOptions(**CUT), jobs.Options(**who)
     )
 
 
 def command(files, out, *flags):
     """The same on the command line."""
-    asked = files | REQUEST | THRESHOLDS | CUT
-    asked["segmentation_output_dir"] = out
-    flags = [f"--{k}={_text(v)}" for k, v in asked.items()] + list(flags)
+    values = files | REQUEST | THRESHOLDS | CUT
+    values["segmentation_output_dir"] = out
+    flags = [f"--{k}={_text(v)}" for k, v in values.items()] + list(flags)
     return [sys.executable, "-m", "ffn_tf.run_inference", *flags]
 
 
@@ -136,13 +140,29 @@ def test_a_shard_is_worked_on_once(files, tmp_path):
             run(files, out)
 
 
+def test_what_a_dead_worker_has_finished_is_not_done_again(files, alone):
+    """It has died before it could say so."""
+    before = {p: p.stat().st_mtime_ns for p in alone.rglob("*.npz")}
+    with run_lib.Run(
+        asked(files, alone), run_options.RunOptions(**CUT)
+    ) as checked:
+        work = segmenter.Segmenter(checked)
+        first, *_ = found = list(work(checked.boxes))
+    assert [one.task for one in found] == list(checked.boxes)
+    saved = subvolume.load(subvolume.path_for(alone, first.task.start))
+    assert first.result == segmenter.Segmented(
+        len(saved.origins),
+        np.count_nonzero(saved.segmentation),
+        saved.counters["steps"],
+    )
+    assert before == {p: p.stat().st_mtime_ns for p in alone.rglob("*.npz")}
+
+
 def test_a_worker_that_does_not_see_the_folder(files, tmp_path):
     """Of another machine: what it would write there, nobody would find."""
-    asked = request_lib.InferenceRequest(
-        **files, **REQUEST, segmentation_output_dir=str(tmp_path / "out")
-    )
+    request = asked(files, tmp_path / "out")
     with pytest.raises(FileNotFoundError, match=r"out: no run\.json in it"):
-        segmenter.in_its_process(asked, run_options.RunOptions(**CUT), "", 0)
+        segmenter.in_its_process(request, run_options.RunOptions(**CUT), "", 0)
     assert not (tmp_path / "out").exists()
 
 
