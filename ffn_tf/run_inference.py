@@ -91,7 +91,10 @@ def run(
         request.image,
         len(checked.boxes),
         progress.expected_steps(
-            checked.boxes, checked.network.view, checked.deltas
+            checked.boxes,
+            checked.network.view,
+            checked.deltas,
+            options.fast,
         ),
     )
     summary = runner.execute(checked, job_options, watch=page.watch)
@@ -155,23 +158,29 @@ def plan(
     request: request_lib.InferenceRequest,
     options: run_options.RunOptions,
     fovs_per_s: float,
+    times: int = 1,
 ) -> plan_lib.Plan:
     """What a run will cost; nothing is segmented, and nothing written.
+
+    Args:
+      fovs_per_s: of one device.
+      times: how often it is segmented: twice with --forward_reverse.
 
     Raises:
       ValueError, OSError: inputs that cannot work.
     """
     asked = geometry.field_of_view(request)
     view = model.load(request.model_checkpoint, asked).view
+    deltas = geometry.deltas(request, view, options.fast)
     with volume.open(request.image) as image:
         return plan_lib.planned(
             extent.asked(image, options.bounding_box),
             image.dtype.itemsize,
             options.subvolume_zyx,
             options.overlap_zyx,
-            view.margin,
-            geometry.deltas(request, view, options.fast),
-            progress.STEPS_PER_CELL,
+            progress.margin(view, deltas, options.fast),
+            deltas,
+            progress.STEPS_PER_CELL * times,
             fovs_per_s,
             tissue.opened(options.tissue, image),
         )
@@ -274,6 +283,7 @@ def main(argv: list[str]) -> None:
             request,
             program.from_flags(run_options.RunOptions),
             own.fovs_per_s,
+            1 + own.forward_reverse,
         )
         print("\n".join(found.as_text()))
         program.finish(

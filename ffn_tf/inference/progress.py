@@ -24,14 +24,30 @@ from ffn_tf.volume import Box
 STEPS_PER_CELL = 1.3
 
 
+def margin(
+    view: fov.FieldOfView, deltas: Sequence[int], reach_borders: bool
+) -> tuple[int, int, int]:
+    """Voxels at each border without a cell of the lattice of steps.
+
+    Steps that end at the border add half a cell there.
+    """
+    z, y, x = (
+        m - d // 2 if reach_borders else m for m, d in zip(view.margin, deltas)
+    )
+    return z, y, x
+
+
 def expected_steps(
-    boxes: Sequence[Box], view: fov.FieldOfView, deltas: Sequence[int]
+    boxes: Sequence[Box],
+    view: fov.FieldOfView,
+    deltas: Sequence[int],
+    reach_borders: bool = False,
 ) -> float:
     """Network calls that segmenting `boxes` will take, roughly."""
     cell = math.prod(max(d, 1) for d in deltas)
+    without = margin(view, deltas, reach_borders)
     centres = sum(
-        math.prod(n - 2 * m for n, m in zip(box.size, view.margin))
-        for box in boxes
+        math.prod(n - 2 * m for n, m in zip(box.size, without)) for box in boxes
     )
     return max(1.0, STEPS_PER_CELL * centres / cell)
 

@@ -181,6 +181,8 @@ class Run:
         if request.batch_size:
             most = min(request.batch_size, moves * len(self.boxes))
             return max(most, moves)
+        if not engine_lib.is_resident(self.engine):
+            return moves
         size, deltas = self.network.view.size, self.deltas
         return batch_size.recorded(self.folder) or batch_size.found(
             self.network,

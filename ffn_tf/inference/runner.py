@@ -148,7 +148,9 @@ def _segmented(
     watch: segmenter.Watch,
 ) -> Iterator[segmenter.Segmented]:
     """What is found in each subvolume, as they are finished."""
-    expected = progress_lib.expected_steps(todo, run.network.view, run.deltas)
+    expected = progress_lib.expected_steps(
+        todo, run.network.view, run.deltas, run.options.fast
+    )
     progress = progress_lib.Progress(len(todo), expected)
 
     def told(failed: Failed, again: bool) -> None:

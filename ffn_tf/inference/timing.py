@@ -80,14 +80,18 @@ def read(folder: str | pathlib.Path, name: str = "") -> Timing:
     """The time that the results in `folder` took, over all attempts.
 
     Args:
-      name: only of the processes whose names begin so.
+      name: only of this process, and of its workers.
 
     Raises:
       ValueError: a damaged file.
     """
     total = Timing()
-    pattern = f"timing-{name}*.json" if name else "timing*.json"
-    for path in sorted(pathlib.Path(folder).glob(pattern)):
+    root = pathlib.Path(folder)
+    paths = {*root.glob("timing*.json")}
+    if name:
+        workers = root.glob(f"timing-{name}-worker-*.json")
+        paths &= {root / f"timing-{name}.json", *workers}
+    for path in sorted(paths):
         total = total.added(_read(path))
     return total
 

@@ -60,6 +60,7 @@ class RayCluster:
 
     Raises:
       ConnectionError: no cluster there.
+      ValueError: no room for a worker.
     """
 
     def __init__(
@@ -179,4 +180,11 @@ def _room(cpus: float, gpus: float) -> int:
         for name, needed in (("CPU", cpus), ("GPU", gpus))
         if needed
     ]
-    return max(1, min(counts, default=1))
+    if not min(counts, default=1):
+        raise ValueError(
+            f"--executor=ray: the cluster has {has.get('CPU', 0):g} CPUs and "
+            f"{has.get('GPU', 0):g} GPUs in all, and a worker needs {cpus:g} "
+            f"and {gpus:g} (--cpus_per_worker, --gpus_per_worker). If it grows "
+            f"when it is asked, give --workers."
+        )
+    return min(counts, default=1)

@@ -23,12 +23,12 @@ from typing import Any
 
 from ffn_tf import program
 from ffn_tf.jobs import processes
-from ffn_tf.jobs.tasks import Done, Failed, Make
+from ffn_tf.jobs.tasks import Done, Failed, Make, WorkerDied
 
 EXECUTORS = ("inline", "processes", "ray")
 
 _ATTEMPTS = 3
-# So many failures and nothing done: it is not the tasks.
+# So many failures and nothing done, or refusals in a row: it is not the tasks.
 _HOPELESS = 5
 
 
@@ -127,18 +127,25 @@ def run(
 
     Raises:
       TasksFailed: in the end, if some could not be done; or at once, if the
-        first ones all fail for good. Of a single task, its own error.
+        first ones all fail for good, or the system or a network refuses
+        several in a row. Of a single task, its own error.
       ValueError, OSError: the executor cannot be had.
     """
     todo, failed, num_done = list(tasks), list[Failed](), 0
+    refused: list[Failed] = []  # In a row.
     with _executor(make, options, group) as executor:
         for attempt in range(1, _ATTEMPTS + 1):
             later = []
             for outcome in executor.outcomes(todo):
                 if isinstance(outcome, Done):
                     num_done += 1
+                    refused = []
                     yield outcome
                     continue
+                if not isinstance(outcome.error, WorkerDied):
+                    refused += [outcome] * outcome.may_work_again
+                if len(refused) >= _HOPELESS:  # A full disk, say.
+                    raise TasksFailed(_told(refused, len(tasks), "; gave up"))
                 again = outcome.may_work_again and attempt < _ATTEMPTS
                 told(outcome, again)
                 if again:

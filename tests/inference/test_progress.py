@@ -33,6 +33,9 @@ def test_expected_steps():
         box = volume.Box.from_shape((size,) * 3)
         found = progress_lib.expected_steps([box], VIEW, VIEW.deltas)
         assert found == pytest.approx(took, rel=0.3)
+    box = volume.Box.from_shape((130, 130, 130))
+    found = progress_lib.expected_steps([box], VIEW, (12, 12, 12), True)
+    assert found == pytest.approx(998, rel=0.3)
 
 
 def test_a_fresh_run(clock, capfd):

@@ -94,3 +94,13 @@ def test_files_of_before(tmp_path):
     found = timing.read(tmp_path)
     assert found.stages()["host"] == 10
     assert found.peak_memory_bytes == 0
+
+
+def test_of_one_shard_and_its_workers(tmp_path):
+    for steps, name in enumerate(
+        ["shard-1-of-2", "shard-1-of-2-worker-3", "shard-1-of-20"], start=1
+    ):
+        path = tmp_path / f"timing-{name}.json"
+        path.write_text(json.dumps({"steps": 10**steps}))
+    assert timing.read(tmp_path, "shard-1-of-2").steps == 110
+    assert timing.read(tmp_path).steps == 1110

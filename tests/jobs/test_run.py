@@ -79,6 +79,12 @@ def test_tasks_are_done_once(run, tmp_path, executor):
     assert len(list(tmp_path.iterdir())) == 7
 
 
+@pytest.mark.skipif(not HAS_RAY, reason="without ray")
+def test_a_cluster_without_room(run):
+    with pytest.raises(ValueError, match="2 CPUs and 0 GPUs in all"):
+        run("ray", ["a", "b"], workers=0, cpus_per_worker=64.0)
+
+
 @pytest.mark.parametrize("executor", EXECUTORS[:2])
 def test_what_the_system_refuses_is_tried_again(run, tmp_path, executor):
     done = run(executor, ["refuse-1", "other", "refuse-2"])
@@ -144,6 +150,15 @@ def test_when_nothing_works_it_stops(run, tmp_path, executor):
     with pytest.raises(jobs.TasksFailed, match=r"5 of 30 .*gave up"):
         run(executor, tasks)
     assert len(list(tmp_path.iterdir())) < 10
+
+
+@pytest.mark.parametrize("executor", EXECUTORS[:2])
+def test_when_the_system_refuses_everything_it_stops(run, tmp_path, executor):
+    """A disk that is full, when some are done already."""
+    tasks = ["good", *(f"refuse-9{i}" for i in range(30))]
+    with pytest.raises(jobs.TasksFailed, match=r"5 of 31 .*gave up"):
+        run(executor, tasks)
+    assert len(list(tmp_path.iterdir())) < 12
 
 
 def test_the_error_of_a_single_task_is_its_own(run):
