@@ -476,7 +476,10 @@ def kill(process):
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("compute_dtype", ["float32", "int8"])
+@pytest.mark.parametrize(
+    "compute_dtype",
+    ["float32", pytest.param("int8", marks=pytest.mark.slow)],
+)
 @pytest.mark.timeout(900)
 def test_killed_and_run_again(long_run, tmp_path, compute_dtype):
     arguments = as_flags(long_run | {"compute_dtype": compute_dtype})

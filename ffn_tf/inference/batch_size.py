@@ -27,9 +27,13 @@ def found(
     compute_dtype: str,
     most: int,
     least: int,
+    is_resident: bool = True,
 ) -> int:
-    """The best batch size of a device, measured; `least` if there is none."""
-    if not device.has_accelerator():
+    """The best batch size of a device, measured.
+
+    `least` if there is none, or canvases do not live there.
+    """
+    if not is_resident or not device.has_accelerator():
         return least
     from ffn_tf.inference import engine_resident
 

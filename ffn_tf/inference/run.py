@@ -181,8 +181,6 @@ class Run:
         if request.batch_size:
             most = min(request.batch_size, moves * len(self.boxes))
             return max(most, moves)
-        if not engine_lib.is_resident(self.engine):
-            return moves
         size, deltas = self.network.view.size, self.deltas
         return batch_size.recorded(self.folder) or batch_size.found(
             self.network,
@@ -190,6 +188,7 @@ class Run:
             self.compute_dtype,
             moves * min(request.concurrent_requests, len(self.boxes)),
             moves,
+            engine_lib.is_resident(self.engine),
         )
 
     def request_of_results(self) -> request_lib.InferenceRequest:
