@@ -1,6 +1,6 @@
 """Training: how fast its steps are, and what is learned.
 
-    python benchmarks/bench_train.py [--quick] [--max_steps=4000]
+    python benchmarks/bench_train.py [--quick] [--max_steps=2000]
 
 Steps of the depth-12 network of fib25 in float32 and bfloat16, which take turns
 in one process, batch 4; the figure is the median. Then the scores of the
@@ -27,7 +27,7 @@ from ffn_tf import model
 from ffn_tf.training import moves, step
 
 _QUICK = flags.DEFINE_bool("quick", False, "Minutes: nothing is trained.")
-_MAX_STEPS = flags.DEFINE_integer("max_steps", 4000, "Of FIB-25's training.")
+_MAX_STEPS = flags.DEFINE_integer("max_steps", 2000, "Of FIB-25's training.")
 _OUTPUT_DIR = flags.DEFINE_string(
     "output_dir", "out/bench_train", "Of FIB-25's training, which goes on."
 )
