@@ -9,6 +9,7 @@ after our runs, times that number. Ours, each in one go, with the scores
 against the truth:
 
     full    run_inference, google/ffn's movement
+    moves   full, with --moves_in_flight=4
     fast    run_inference --fast
     tiled   fast, in eight subvolumes, and reconciled: what that changes
 
@@ -41,7 +42,7 @@ _WORK_DIR = flags.DEFINE_string(
     "work_dir", "out/bench_inference", "Segmentations are kept here."
 )
 _DTYPE = flags.DEFINE_string("compute_dtype", "auto", "As of run_inference.")
-_ONLY = flags.DEFINE_list("only", "full,fast,tiled", "Which runs.")
+_ONLY = flags.DEFINE_list("only", "full,moves,fast,tiled", "Which runs.")
 
 # What google/ffn took for the whole volume, by its published result.
 _GOOGLE_CALLS = 25_709
@@ -98,7 +99,8 @@ def _segmented(
     options = run_options.RunOptions(
         bounding_box=box_text.formatted(box) if box else "",
         compute_dtype=dtype,
-        fast=name != "full",
+        fast=name in ("fast", "tiled"),
+        moves_in_flight=4 if name == "moves" else 1,
     )
     address = f"{folder}/{name}"
     if name == "tiled":

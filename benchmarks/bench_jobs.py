@@ -37,6 +37,7 @@ import tempfile
 import time
 
 from absl import app, flags
+import child
 import machine
 import numpy as np
 from volumes import table
@@ -133,12 +134,17 @@ def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _wait_for(folder: pathlib.Path, count: int) -> dict[pathlib.Path, int]:
+def _wait_for(
+    folder: pathlib.Path, count: int, process: subprocess.Popen[bytes]
+) -> dict[pathlib.Path, int]:
     """The results, when there are so many, and when they were written."""
     while True:
+        ended = process.poll()
         paths = subvolume.find(folder).values() if folder.exists() else []
         if len(paths) >= count:
             return {path: path.stat().st_mtime_ns for path in paths}
+        if ended is not None:
+            sys.exit(f"The program ended ({ended}) before it was killed.")
         time.sleep(0.05)
 
 
@@ -155,9 +161,9 @@ def _killed(root: pathlib.Path, image: str, size: int) -> dict[str, object]:
     out, expected = root / "killed", _results(root / "side-0")
     command = _command(image, out, size, "--executor=processes", "--workers=2")
     process = _started(command)
-    _wait_for(out, 1)
+    _wait_for(out, 1, process)
     os.kill(_a_worker(process), signal.SIGKILL)
-    before = _wait_for(out, len(expected) // 2)
+    before = _wait_for(out, len(expected) // 2, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     _timed(command, 2)
@@ -220,15 +226,7 @@ def _ten_times(root: pathlib.Path) -> dict[str, object]:
             size=size,
             overlap=_OVERLAP,
         )
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            sys.exit(done.stderr)
-        number, outside, peak = map(float, done.stdout.split()[-3:])
+        number, outside, peak = child.last_line(program)
         peaks.append(peak)
         overheads.append(outside / number)
         print(

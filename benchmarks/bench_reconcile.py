@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
-import sys
 import tempfile
 import time
 
 from absl import app, flags
+import child
 import machine
 import numpy as np
 import pinky40
@@ -73,18 +72,6 @@ took = time.perf_counter() - start
 peak = re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]
 print(took, int(peak) / 1e6, sets)
 """
-
-
-def _last_line(program: str) -> list[float]:
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        sys.exit(done.stderr)
-    return [float(text) for text in done.stdout.split("\n")[-2].split()]
 
 
 def _noisy(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -135,7 +122,7 @@ def _truth(folder: pathlib.Path) -> dict[str, object]:
         "segmentation_dir": f"{folder}/own",
         "output": f"precomputed://{folder}/segmentation",
     }
-    seconds, peak = _last_line(_PROGRAM.format(options=options))
+    seconds, peak = child.last_line(_PROGRAM.format(options=options))
     with volume.open(options["output"]) as opened:
         found = opened.read()
     ideal = np.zeros(labels.shape, np.uint64)
@@ -171,7 +158,7 @@ def _edges() -> dict[str, object]:
     count = 5_000_000 if _QUICK.value else 50_000_000
     found = {}
     for name, ours in (("ours", True), ("scipy", False)):
-        seconds, gigabytes, sets = _last_line(
+        seconds, gigabytes, sets = child.last_line(
             _EDGES.format(count=count, ours=ours)
         )
         found[name] = seconds, gigabytes, sets

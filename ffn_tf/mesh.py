@@ -78,10 +78,15 @@ def run(
         done = jobs.run(make, todo, who)
         for number, _ in enumerate(done, total - len(todo) + 1):
             progress.update(number, total, total - len(todo))
-    missing = len(job.begin())
-    if missing:
-        return Summary(job.folder.name, missing=missing)
-    return Summary(job.folder.name, *job.finish())
+    try:
+        if missing := len(job.missing()):
+            return Summary(job.folder.name, missing=missing)
+        return Summary(job.folder.name, *job.finish())
+    except FileNotFoundError:
+        # The shard that ended at the same moment may have tidied up.
+        if meshing.Meshing(options.segmentation, how).folder.is_complete:
+            return Summary(job.folder.name)
+        raise
 
 
 def _worker(segmentation: str, how: meshing.Options, index: int) -> tasks.Work:

@@ -21,6 +21,7 @@ class Notes:
       wrong      wrong input
       defect     an error that is nobody's input
       slow       it takes a second
+      endless    it takes a minute, and notes when it is interrupted
     """
 
     def __init__(self, folder, index):
@@ -38,6 +39,8 @@ class Notes:
                 os.kill(os.getpid(), signal.SIGTERM)
             if kind == "slow":
                 time.sleep(1)
+            if kind == "endless":
+                self._endless(task)
             if kind == "refuse" and attempt <= int(times):
                 yield Failed(task, PermissionError(13, "refused", task))
             elif kind == "wrong":
@@ -46,6 +49,12 @@ class Notes:
                 raise ZeroDivisionError(task)
             else:
                 yield Done(task, len(task))
+
+    def _endless(self, task):
+        try:
+            time.sleep(60)
+        finally:
+            (self.folder / f"{task}.saved").touch()
 
 
 def devices(index):
@@ -57,3 +66,12 @@ def devices(index):
 def attempts(folder, task):
     """What the attempts at a task have noted, in order."""
     return [p.read_text() for p in sorted(folder.glob(f"{task}.*"))]
+
+
+def runs(pid):
+    """Whether a process is there, and not only remembered."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -10,7 +10,8 @@ import pytest
 from ffn_tf import mesh, volume
 from ffn_tf.assembly import meshing
 from ffn_tf.jobs import run as jobs
-from ffn_tf.volume import conversion
+from ffn_tf.jobs import tasks
+from ffn_tf.volume import conversion, mesh_files
 
 HOW = meshing.Options(dust_threshold=1, block_zyx=(16, 16, 16))
 
@@ -78,6 +79,48 @@ def test_processes_and_shards(segments, tmp_path):
     assert first.missing == 4 and first.segments is None
     assert (second.missing, second.segments) == (0, 2)
     assert files(shared) == files(segments)
+
+
+@pytest.mark.parametrize("moment", ["ids", "_notes"])
+def test_two_shards_that_end_at_the_same_moment(
+    segments, tmp_path, monkeypatch, moment
+):
+    """The other finishes while this one looks whether all is done."""
+    mesh.run(mesh.Options(segments), HOW)
+    shared = made(tmp_path / "shared")
+    halves = [jobs.Options(shard=f"{i}/2") for i in range(2)]
+    mesh.run(mesh.Options(shared), HOW, halves[0])
+    real, calls = getattr(mesh_files.MeshFolder, moment), []
+
+    def slow(self, *arguments):
+        calls.append(moment)
+        if len(calls) == (2 if moment == "ids" else 1):
+            monkeypatch.setattr(mesh_files.MeshFolder, moment, real)
+            meshing.Meshing(shared, HOW).finish()
+        return real(self, *arguments)
+
+    # Its own worker asks for ids, too, before the look that is meant.
+    monkeypatch.setattr(mesh, "_worker", _at_once(shared))
+    monkeypatch.setattr(mesh_files.MeshFolder, moment, slow)
+    found = mesh.run(mesh.Options(shared), HOW, halves[1])
+    assert (found.segments, found.missing) == (None, 0)
+    assert files(shared) == files(segments)
+
+
+def _at_once(address):
+    """A worker that has begun before anybody watches."""
+    job = meshing.Meshing(address, HOW)
+    job.begin()
+
+    def make(*_):
+        def work(boxes):
+            for box in boxes:
+                job.make(box)
+                yield tasks.Done(box, None)
+
+        return work
+
+    return make
 
 
 def test_scale(tmp_path):

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -361,6 +362,18 @@ def test_forward_and_reverse(files, tmp_path):
         "Both agree on 2 objects, 960 voxels; forward, there were 2."
     )
     assert lines[3].startswith(f"Wrote 1 subvolume(s) in {tmp_path}/out")
+
+
+def test_a_plan_says_what_all_of_it_costs(files, tmp_path):
+    calls = []
+    for more in ({}, {"forward_reverse": True}):
+        flags = as_flags(files | {"plan_only": True} | more)
+        out, err = start(*flags).communicate(timeout=250)
+        assert "nothing: this is only a plan" in out, err
+        found = re.search(r"network +about ([\d.,]+) fields", out)
+        calls.append(float(found[1].replace(",", "")))
+    assert calls[1] == pytest.approx(2 * calls[0], rel=0.05)
+    assert not (tmp_path / "out").exists()
 
 
 def test_no_objects_are_told(files, tmp_path):

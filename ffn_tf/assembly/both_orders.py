@@ -15,6 +15,7 @@ import dataclasses
 import json
 import pathlib
 
+from absl import logging
 import numpy as np
 
 from ffn_tf import volume
@@ -40,7 +41,7 @@ class Agreement:
 def agree(
     folder: pathlib.Path, corner_zyx: subvolume.Corner, min_size: int
 ) -> Agreement:
-    """Writes the consensus of a subvolume, if it is not there.
+    """Writes the consensus of a subvolume, if it is not there and whole.
 
     Args:
       folder: holds `forward` and `reverse`.
@@ -65,8 +66,7 @@ def agree(
         )
     )
     path = subvolume.path_for(folder, corner_zyx)
-    if path.exists():
-        found = subvolume.load(path)
+    if found := _there(path):
         if found.provenance != provenance:
             raise ValueError(
                 f"{path} was made with other options. Use another folder."
@@ -92,6 +92,17 @@ def agree(
     )
     subvolume.save(folder, made)
     return _told(made, first)
+
+
+def _there(path: pathlib.Path) -> subvolume.Subvolume | None:
+    """What has been made; not if it is damaged, for it can be made anew."""
+    if not path.exists():
+        return None
+    try:
+        return subvolume.load(path)
+    except ValueError as error:
+        logging.warning("%s It is made anew.", error)
+        return None
 
 
 def _told(made: subvolume.Subvolume, first: subvolume.Subvolume) -> Agreement:

@@ -117,6 +117,16 @@ class Meshing:
         self._ids = ids
         return self.folder.todo(self.blocks)
 
+    def missing(self) -> list[Box]:
+        """The blocks that are still to be done.
+
+        Raises:
+          FileNotFoundError: another process has finished the meshes.
+        """
+        if self.folder.ids() is None:
+            raise FileNotFoundError(f"{self.folder.name}: not begun.")
+        return self.folder.todo(self.blocks)
+
     def make(self, box: Box) -> None:
         """The pieces in a block.
 

@@ -141,6 +141,9 @@ class _Worker:
 
 _make: tuple[Make, int] | None = None
 _made: tasks_lib.Work | None = None
+# The pool takes SystemExit for the outcome of a task, and waits for the next;
+# so with nobody there to give one, a worker has to be ended from aside.
+_at_work = threading.Lock()
 
 
 def _begin(make: Make, index: int, count: int) -> None:
@@ -160,12 +163,15 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    with _at_work:  # What it interrupts has saved what it can.
+        os._exit(128 + signal.SIGTERM)
 
 
 def _work(group: Sequence[Any]) -> list[Outcome]:
     global _made
-    if _made is None:
-        assert _make is not None
-        make, index = _make
-        _made = make(index)
-    return [tasks_lib.portable(outcome) for outcome in _made(group)]
+    with _at_work:
+        if _made is None:
+            assert _make is not None
+            make, index = _make
+            _made = make(index)
+        return [tasks_lib.portable(outcome) for outcome in _made(group)]

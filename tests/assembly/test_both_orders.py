@@ -64,6 +64,17 @@ def test_again_it_does_nothing(folder):
         both_orders.agree(folder, CORNER, min_size=3)
 
 
+def test_a_damaged_one_is_made_anew(folder, caplog):
+    first = both_orders.agree(folder, CORNER, min_size=2)
+    path = subvolume.path_for(folder, CORNER)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:100])
+    assert both_orders.agree(folder, CORNER, min_size=2) == first
+    assert path.read_bytes() == whole
+    assert f"{path}: " in caplog.text
+    assert "made anew" in caplog.text
+
+
 def test_a_missing_half(folder):
     subvolume.path_for(folder / "reverse", CORNER).unlink()
     with pytest.raises(FileNotFoundError, match="reverse"):

@@ -40,9 +40,21 @@ def asked():
 
 
 def test_on_a_device_it_is_measured(asked, monkeypatch):
-    assert batch_size.found(*asked, 1, 1) == 1
+    seen = []
+
+    def doubled(seconds, most):
+        seen.append((seconds(most), most))
+        return most
+
+    monkeypatch.setattr(batch_size, "doubled", doubled)
     monkeypatch.setattr(device, "has_accelerator", lambda: True)
-    assert batch_size.found(*asked, 2, 1) in (1, 2)
+    assert batch_size.found(*asked, 2, 1) == 2
+    [(seconds, most)] = seen
+    assert 0 < seconds < 10
+    assert most == 2
+    assert batch_size.found(*asked, 2, 3) == 3  # As many as are in flight.
+    assert batch_size.found(*asked, 2, 1, False) == 1
+    assert len(seen) == 2
 
 
 def test_one_where_there_is_none(asked, monkeypatch):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import job_workers
 import numpy as np
 import pytest
 
@@ -220,16 +221,7 @@ def test_a_killed_machine_loses_nothing(files, tmp_path, alone, process):
 def test_workers_end_with_their_parent(process):
     found = wait_for(lambda: len(c := children(process)) == 2 and c)
     process.kill()
-    wait_for(lambda: not any(_runs(pid) for pid in found))
-
-
-def _runs(pid):
-    """Whether a process is there, and not only remembered."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+    wait_for(lambda: not any(job_workers.runs(pid) for pid in found))
 
 
 def test_what_cannot_be_done_is_listed(files, tmp_path, alone):

@@ -4,6 +4,8 @@ import functools
 import importlib.util
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import job_workers
@@ -130,6 +132,34 @@ def test_a_worker_that_dies_while_it_waits_is_replaced(tmp_path, monkeypatch):
         while os.path.exists(f"/proc/{pid}"):  # Until somebody has noticed.
             time.sleep(0.05)
         assert list(executor.outcomes(["b"])) == [Done("b", 1)]
+
+
+def test_a_worker_at_work_ends_with_its_parent(tmp_path, monkeypatch):
+    """It saves what it can; then nobody is left to give it a task."""
+    folder = os.path.dirname(job_workers.__file__)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *_pythonpath()]))
+    program = (
+        "import functools, sys, job_workers\n"
+        "from ffn_tf.jobs import processes\n"
+        "if __name__ == '__main__':\n"
+        "    make = functools.partial(job_workers.Notes, sys.argv[1])\n"
+        "    with processes.Processes(make, 1, 1) as executor:\n"
+        "        list(executor.outcomes(['endless']))\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    with subprocess.Popen(
+        [sys.executable, tmp_path / "program.py", notes]
+    ) as parent:
+        while not (found := job_workers.attempts(notes, "endless")):
+            assert parent.poll() is None
+            time.sleep(0.05)
+        parent.kill()
+    worker = found[0].split()[1]
+    while job_workers.runs(worker):
+        time.sleep(0.05)
+    assert (notes / "endless.saved").exists()
 
 
 @pytest.mark.parametrize("executor", EXECUTORS[1:2])
