@@ -60,7 +60,7 @@ def samples(fib25, image):
         ("openvino", "float32", 1e-5),
         ("openvino", "bfloat16", 1e-2),
         ("openvino", "bfloat16_mixed", 2e-2),
-        ("openvino", "int8", 1e-2),
+        pytest.param("openvino", "int8", 1e-2, marks=pytest.mark.slow),
         ("tensorflow", "bfloat16", 1e-2),
     ],
 )
