@@ -17,11 +17,10 @@ options it refuses. Meshes that exist are never overwritten.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 import dataclasses
 import functools
 
-from ffn_tf import program, volume
+from ffn_tf import program
 from ffn_tf.assembly import meshing
 from ffn_tf.jobs import run as jobs
 from ffn_tf.jobs import tasks
@@ -93,17 +92,7 @@ def _worker(segmentation: str, how: meshing.Options, index: int) -> tasks.Work:
     del index
     job = meshing.Meshing(segmentation, how)
     job.begin()
-
-    def work(boxes: Iterable[volume.Box]) -> Iterator[tasks.Outcome]:
-        for box in boxes:
-            try:
-                job.make(box)
-            except program.INPUT_ERRORS as error:
-                yield tasks.Failed(box, error)
-            else:
-                yield tasks.Done(box, None)
-
-    return work
+    return tasks.one_by_one(job.make)
 
 
 def main(argv: list[str]) -> None:

@@ -81,7 +81,7 @@ def test_processes_and_shards(segments, tmp_path):
     assert files(shared) == files(segments)
 
 
-@pytest.mark.parametrize("moment", ["ids", "_notes"])
+@pytest.mark.parametrize("moment", ["ids", "_noted"])
 def test_two_shards_that_end_at_the_same_moment(
     segments, tmp_path, monkeypatch, moment
 ):

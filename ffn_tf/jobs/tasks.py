@@ -44,6 +44,24 @@ Work: TypeAlias = Callable[[Iterable[Any]], Iterator[Outcome]]
 Make: TypeAlias = Callable[[int], Work]
 
 
+def one_by_one(do: Callable[[Any], Any]) -> Work:
+    """Does a task after the other; its result is what `do` returns.
+
+    Errors that input can cause make a task fail; others are raised.
+    """
+
+    def work(tasks: Iterable[Any]) -> Iterator[Outcome]:
+        for task in tasks:
+            try:
+                result = do(task)
+            except program.INPUT_ERRORS as error:
+                yield Failed(task, error)
+            else:
+                yield Done(task, result)
+
+    return work
+
+
 def portable(outcome: Outcome) -> Outcome:
     """The outcome with an error that another process can read.
 

@@ -5,7 +5,7 @@
 
 Vertices are points in nanometres, z, y, x, counted from the outer corner of
 voxel (0, 0, 0): a point lies in the voxel `floor(nm / voxel size)`. A skeleton
-may be in several pieces.
+may be in several pieces, and know at each vertex how thick the neurite is.
 
 Laws (tests/skeleton/test_graph.py):
     skeleton.length_nm == skeleton.edge_lengths_nm.sum()
@@ -32,11 +32,14 @@ class Skeleton:
       id: of the neurite.
       vertices_nm_zyx: [n, 3] floating-point.
       edges: [m, 2] integers, into the vertices.
+      radii_nm: [n] floating-point, from each vertex to the nearest border of
+        the neurite; None if nobody has measured it.
     """
 
     id: int
     vertices_nm_zyx: np.ndarray
     edges: np.ndarray
+    radii_nm: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         vertices, edges = self.vertices_nm_zyx, self.edges
@@ -52,6 +55,13 @@ class Skeleton:
             )
         if not np.isfinite(vertices).all():
             raise ValueError(f"Skeleton {self.id}: a vertex is not finite.")
+        if self.radii_nm is not None and self.radii_nm.shape != (
+            len(vertices),
+        ):
+            raise ValueError(
+                f"Skeleton {self.id}: {len(vertices)} vertices have "
+                f"{self.radii_nm.shape} radii."
+            )
         if edges.size and not 0 <= edges.min() <= edges.max() < len(vertices):
             raise ValueError(
                 f"Skeleton {self.id}: edges name vertices {edges.min()} to "
@@ -83,4 +93,11 @@ class Skeleton:
         """Only the vertices where `keep` [n] bool, and the edges among them."""
         number = np.cumsum(keep) - 1
         edges = self.edges[keep[self.edges].all(axis=1)]
-        return Skeleton(self.id, self.vertices_nm_zyx[keep], number[edges])
+        radii = None if self.radii_nm is None else self.radii_nm[keep]
+        vertices = self.vertices_nm_zyx[keep]
+        return Skeleton(self.id, vertices, number[edges], radii)
+
+
+def reversed_columns(points: np.ndarray) -> np.ndarray:
+    """[n, 3] x, y, z as z, y, x, or the other way round."""
+    return points[:, (2, 1, 0)]

@@ -1,23 +1,16 @@
-"""Skeletons of any file that `skeleton.read` knows, as precomputed ones.
-
-info    neither attributes nor a transformation: nanometres, x y z
-ID      [n] uint32, [m] uint32, vertices [n, 3] float32, edges [m, 2] uint32
-"""
+"""Skeletons of any file that `skeleton.read` knows, as precomputed ones."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+import dataclasses
 import json
 import os
 
-import numpy as np
-
 from ffn_tf import skeleton
+from ffn_tf.skeleton import precomputed
 from ffn_tf.viewer.folder import Folder
 from ffn_tf.volume import place as place_lib
-
-INFO = "neuroglancer_skeletons"
-_XYZ_OF_ZYX = [2, 1, 0]
 
 
 class Skeletons:
@@ -25,6 +18,7 @@ class Skeletons:
 
     def __init__(self, skeletons: Sequence[skeleton.Skeleton]) -> None:
         self._by_name = {f"{one.id}": one for one in skeletons}
+        self._has_radii = all(one.radii_nm is not None for one in skeletons)
 
     def ids(self) -> list[int]:
         """Of the skeletons."""
@@ -33,19 +27,13 @@ class Skeletons:
     def get(self, path: str) -> bytes | None:
         """A file; None if there is none of that name."""
         if path == "info":
-            return json.dumps({"@type": INFO, "vertex_attributes": []}).encode()
+            return json.dumps(precomputed.info(self._has_radii)).encode()
         found = self._by_name.get(path)
         if found is None:
             return None
-        vertices = found.vertices_nm_zyx[:, _XYZ_OF_ZYX]
-        counts = np.array([len(vertices), len(found.edges)], "<u4")
-        return b"".join(
-            [
-                counts.tobytes(),
-                vertices.astype("<f4").tobytes(),
-                found.edges.astype("<u4").tobytes(),
-            ]
-        )
+        if not self._has_radii:
+            found = dataclasses.replace(found, radii_nm=None)
+        return precomputed.encode(found)
 
 
 def opened(address: str) -> tuple[Folder | Skeletons | str, list[int]]:
@@ -70,9 +58,9 @@ def opened(address: str) -> tuple[Folder | Skeletons | str, list[int]]:
     if info is None:
         found = Skeletons(skeleton.read(url))
         return found, found.ids()
-    if info.get("@type") != INFO:
+    if info.get("@type") != precomputed.TYPE:
         raise ValueError(
-            f"{place.name('info')}: expected @type {INFO}, found "
+            f"{place.name('info')}: expected @type {precomputed.TYPE}, found "
             f"{info.get('@type')}. Name the folder of the skeletons, not of "
             f"the volume."
         )

@@ -56,7 +56,7 @@ def pages(monkeypatch):
 
 
 def test_while_it_goes_on(asked, pages, monkeypatch, tmp_path):
-    monkeypatch.setattr(page, "REFRESH_S", 0.05)
+    monkeypatch.setattr(page, "REFRESH_S", 0.01)
     run_inference.run(*asked, report=True)
     first, *_, last = pages
     assert "Under way" in first and "0 of 2" in first
