@@ -3,7 +3,8 @@
 (1) fov             field of view and movement step of a network
 (2) convstack       the residual 3-d convolution stack (Keras 3)
 (3) tf1_checkpoint  google/ffn's TensorFlow 1 checkpoints, read
-(4) catalog         names -> networks; a network to and from a folder
+(4) folder          a network as two files
+(5) catalog         names -> networks
 """
 
 from ffn_tf.program import quiet

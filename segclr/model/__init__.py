@@ -1,0 +1,15 @@
+"""The encoder: its layers, its heads, and where weights come from.
+
+(1) resnet    the residual network that turns a cutout into features (Keras 3)
+(2) encoder   ... with the two heads: embedding, and projection for training
+"""
+
+from ffn_tf.program import quiet
+
+quiet.import_backend()
+
+# ruff: noqa: E402 (TensorFlow must be imported quietly, so first)
+from segclr.model.encoder import Encoder, load, save
+from segclr.model.resnet import STAGES, ResNet
+
+__all__ = ["STAGES", "Encoder", "ResNet", "load", "save"]
