@@ -32,6 +32,7 @@ class Head(keras.layers.Layer):
 
     def __init__(self, hidden: int, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.size = size
         sizes = [hidden] * (_LAYERS - 1) + [size]
         self.dense = [
             keras.layers.Dense(
@@ -127,7 +128,7 @@ class Encoder(keras.Model):
         del input_shape  # Any size: the mean is over all places.
         self.resnet.build((None, None, None, None, 1))
         self.bottleneck.build((None, self.resnet.features))
-        self.projection.build((None, self.config["embedding"]))
+        self.projection.build((None, self.bottleneck.size))
         self.built = True
 
     def call(self, cutouts: Any, training: bool = False) -> Any:

@@ -71,7 +71,8 @@ class Block(keras.layers.Layer):
             for i, (c, k, s) in enumerate(zip(channels, kernels, strides))
         ]
         self.norms = [norm(f"bn_{i}") for i in range(len(kernels))]
-        self.shortcut = self.shortcut_norm = None
+        self.shortcut: Any = None
+        self.shortcut_norm: Any = None
         if has_shortcut:
             self.shortcut = keras.layers.Conv3D(
                 channels[-1],
