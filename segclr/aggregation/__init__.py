@@ -1,0 +1,4 @@
+"""Aggregation: embeddings of a neighbourhood, along the neurite, as one.
+
+(1) geodesic   means within a radius along the skeleton
+"""
