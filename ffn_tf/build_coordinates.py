@@ -20,17 +20,13 @@ from collections.abc import Iterator, Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
-import json
 import os
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 
 from ffn_tf import program, volume
-from ffn_tf.sampling import coordinates, records
-from ffn_tf.volume import files
+from ffn_tf.sampling import coordinates, outputs, records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +76,9 @@ def run(options: Options) -> Summary:
       ValueError: the options and the volumes do not go together.
       OSError: reading or writing failed.
     """
-    files.local(options.coordinate_output, "coordinate_output")
+    output = outputs.Output(options.coordinate_output, "coordinate_output")
     if options.seed < 0:
         raise ValueError(f"--seed: expected at least 0, found {options.seed}.")
-    names = records.shards(options.coordinate_output)
-    paths = tuple(map(pathlib.Path, names))
     named = program.named(
         options.partition_volumes, "partition_volumes", "ADDRESS"
     )
@@ -106,80 +100,32 @@ def run(options: Options) -> Summary:
             "examples_of_each_class": plan.most,
             "examples": plan.num_examples,
         }
-        base = options.coordinate_output
-        if len(names) > 1 or names[0] != base:
-            base = base.rpartition("@")[0]
-        described = pathlib.Path(base + ".json")
-        if _is_done(paths, described, record):
-            return Summary(paths, plan, True)
-        record["code"] = program.describe_code()
-        text = json.dumps(record, indent=1)
-        _write(paths, sources, plan, options.seed, described, text)
-    return Summary(paths, plan, False)
-
-
-def _is_done(
-    paths: Sequence[pathlib.Path],
-    described: pathlib.Path,
-    record: dict[str, object],
-) -> bool:
-    """Whether all files are there, made by the same.
-
-    Raises:
-      FileExistsError: some are there, made otherwise.
-    """
-    there = [path for path in paths if path.exists()]
-    try:
-        found = json.loads(described.read_text())
-        found.pop("code")
-    except (OSError, ValueError, AttributeError, KeyError):
-        found = None
-    same = found == json.loads(json.dumps(record))
-    if same and len(there) == len(paths):
-        return True
-    if there and not same:
-        raise FileExistsError(
-            f"{there[0]}: exists already, not made of these options and "
-            f"volumes (see {described}); delete it or name another output."
-        )
-    return False
+        was_there = output.is_done(record)
+        if not was_there:
+            with output.written(record) as ready:
+                _write(ready, sources, plan, options.seed)
+    return Summary(output.paths, plan, was_there)
 
 
 def _write(
-    paths: Sequence[pathlib.Path],
+    ready: Sequence[pathlib.Path],
     sources: Sequence[coordinates.Source],
     plan: coordinates.Plan,
     seed: int,
-    described: pathlib.Path,
-    description: str,
 ) -> None:
     drawing, scattering, shuffling = np.random.default_rng(seed).spawn(3)
-    folder = paths[0].parent
-    folder.mkdir(parents=True, exist_ok=True)
-    prefix = f".tmp-{paths[0].name}-"
-    for path in folder.iterdir():  # Of killed processes.
-        if path.name.startswith(prefix):
-            shutil.rmtree(path, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as temporary:
-        root = pathlib.Path(temporary)
-        buckets = coordinates.Buckets(root, plan.num_examples, len(paths))
-        buckets.fill(coordinates.examples(sources, plan, drawing), scattering)
-        ready = [root / path.name for path in paths]
-        with program.Progress("Writing", "parts") as progress:
-            done = 0
-            for shard, path in enumerate(ready):
-                parts = buckets.of_shard(shard)
-                with open(path, "wb") as file:
-                    for member in _members(parts, sources, shuffling):
-                        file.write(member)
-                        done += 1
-                        progress.update(done, len(parts) * len(ready))
-                    file.flush()
-                    os.fsync(file.fileno())
-        # Before the files: they are complete only with all of it.
-        files.write_text(described, description)
-        for path, final in zip(ready, paths):
-            os.replace(path, final)
+    root = ready[0].parent
+    buckets = coordinates.Buckets(root, plan.num_examples, len(ready))
+    buckets.fill(coordinates.examples(sources, plan, drawing), scattering)
+    with program.Progress("Writing", "parts") as progress:
+        done = 0
+        for shard, path in enumerate(ready):
+            parts = buckets.of_shard(shard)
+            with open(path, "wb") as file:
+                for member in _members(parts, sources, shuffling):
+                    file.write(member)
+                    done += 1
+                    progress.update(done, len(parts) * len(ready))
 
 
 def _members(

@@ -22,11 +22,16 @@ _DATA = dataset.data_dir()
 
 @pytest.fixture(scope="session")
 def command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """command(program, *arguments): `python -m ffn_tf.<program>`, ended."""
+    """command(program, *arguments): `python -m ffn_tf.<program>`, ended.
 
-    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    Or `package="segclr"`.
+    """
+
+    def run(
+        program: str, *arguments: str, package: str = "ffn_tf"
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", f"ffn_tf.{program}", *arguments],
+            [sys.executable, "-m", f"{package}.{program}", *arguments],
             capture_output=True,
             text=True,
             check=False,

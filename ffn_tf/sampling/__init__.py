@@ -4,6 +4,7 @@
 (2) partitions        voxels in classes by that share
 (3) coordinates       centres of examples, each class as often as the others
 (4) records           ... as TFRecords
+(5) outputs           files that are complete together
 
 Only numpy is needed here: TensorFlow is for who reads the records.
 """

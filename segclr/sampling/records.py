@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 import dataclasses
+import os
 
 import numpy as np
 
@@ -75,6 +76,11 @@ def encoded(
         yield tf.train.Example(
             features=tf.train.Features(feature=feature)
         ).SerializeToString(deterministic=True)
+
+
+def writer(path: str | os.PathLike[str]) -> tf.io.TFRecordWriter:
+    """For messages; a context, with `write`."""
+    return tf.io.TFRecordWriter(os.fspath(path), "GZIP")
 
 
 def _int64(values: Iterable[int]) -> tf.train.Feature:
