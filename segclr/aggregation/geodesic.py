@@ -63,7 +63,7 @@ def _neighbours(
     count: int, edges: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges by the node that they leave: starts [n + 1], ends, lengths."""
-    both = np.concatenate([edges, edges[:, ::-1]])
+    both = np.concatenate([edges, np.roll(edges, 1, axis=1)])
     order = np.argsort(both[:, 0], kind="stable")
     starts = np.searchsorted(both[order, 0], np.arange(count + 1))
     return starts, both[order, 1], np.concatenate([lengths, lengths])[order]
