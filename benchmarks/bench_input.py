@@ -28,7 +28,7 @@ from volumes import table, turns, workplace
 from ffn_tf import train, volume
 from ffn_tf.program import quiet
 from ffn_tf.sampling import records
-from ffn_tf.training import augmentation, loop, patches, pipeline
+from ffn_tf.training import augmentation, pace, patches, pipeline
 from ffn_tf.training.options import TrainOptions
 
 _QUICK = flags.DEFINE_bool("quick", False, "About a minute: less of all.")
@@ -140,7 +140,7 @@ def _wait_share(
 ) -> float:
     """Of the steps after the first ten, with `fovs` in each example."""
     folder = place.folder / place.unused("train")
-    seen: list[loop.Progress] = []
+    seen: list[pace.Progress] = []
     steps = place.pick(400, 40) if "small" in name else 40
     options = TrainOptions(
         train_coords=coordinates,

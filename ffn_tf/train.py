@@ -40,6 +40,7 @@ from ffn_tf.training import (
     augmentation,
     checkpoints,
     loop,
+    pace,
     pipeline,
     preview,
     step,
@@ -278,7 +279,7 @@ def _check_images(
             )
 
 
-def as_line(progress: loop.Progress) -> str:
+def as_line(progress: pace.Progress) -> str:
     """How it is going, for people."""
     left = progress.max_steps - progress.step
     eta = "?"
@@ -286,7 +287,7 @@ def as_line(progress: loop.Progress) -> str:
         eta = clock(left / progress.steps_per_s)
     return (
         f"step {progress.step:,d}/{progress.max_steps:,d}  "
-        f"loss {progress.loss:.4f}  {progress.fovs_per_s:.1f} FOVs/s  "
+        f"loss {progress.loss:.4f}  {progress.examples_per_s:.1f} FOVs/s  "
         f"waiting {100 * progress.wait_share:.0f} %  {eta} left"
     )
 

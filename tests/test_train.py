@@ -18,7 +18,7 @@ import tensorflow as tf
 from ffn_tf import model
 from ffn_tf import train as program
 from ffn_tf.sampling import records
-from ffn_tf.training import augmentation, loop, step
+from ffn_tf.training import augmentation, loop, pace, step
 from ffn_tf.training import options as options_lib
 from ffn_tf.volume import files
 
@@ -181,8 +181,8 @@ def test_stopped_by_a_signal(
 def test_says_early_that_it_learns(
     data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_FIRST_S", 0.0)
-    seen: list[loop.Progress] = []
+    monkeypatch.setattr(pace, "_FIRST_S", 0.0)
+    seen: list[pace.Progress] = []
     options = _options(data, tmp_path)
     program.run(options, FAST, tell=seen.append, tell_s=1000)
     assert [one.step for one in seen] == [1]
@@ -416,7 +416,7 @@ def test_seeds_shrink() -> None:
 
 
 def test_line() -> None:
-    progress = loop.Progress(1500, 3000, 0.25, 5.0, 20.0, 0.01, {})
+    progress = pace.Progress(1500, 3000, 0.25, 5.0, 20.0, 0.01, {})
     assert program.as_line(progress) == (
         "step 1,500/3,000  loss 0.2500  20.0 FOVs/s  waiting 1 %  05:00 left"
     )

@@ -8,7 +8,9 @@
 (5) metrics       how well examples are filled
     summaries       ... for TensorBoard
 (6) checkpoints   what training goes on from
+    state           ... of a network and its optimizer
 (7) loop          all of it, until the last step
+    pace            ... and when it tells how it is going
 
 Networks learn to fill an object from what they have filled so far, so each
 example is walked over as it will be in inference (Januszewski et al., 2018).

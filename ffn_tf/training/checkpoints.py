@@ -1,12 +1,12 @@
 """(6) Checkpoints: a training that goes on as if it had not been stopped.
 
     TRAIN_DIR/checkpoints/step-00012000/
-        model.json, model.weights.h5    the network (model/catalog.py), with the
+        model.json, model.weights.h5    the network (model/folder.py), with the
                                         averaged weights: what is used
         state.npz                       what training needs to go on: weights,
-                                        optimizer, average; walks that are under
-                                        way; JSON in `progress`: steps, examples
-                                        taken, random numbers
+                                        optimizer, average; what is under way
+                                        (walks); JSON in `progress`: steps,
+                                        examples taken, random numbers
 
 A folder appears with all its files, or not at all. The newest are kept, every
 one whose step is a multiple of `keep_every`, and the best one, where somebody
@@ -15,7 +15,7 @@ knows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import json
 import os
 import pathlib
@@ -27,10 +27,6 @@ from typing import Any
 import zipfile
 
 import numpy as np
-
-from ffn_tf import model
-from ffn_tf.training.moves import Policy, Walk
-from ffn_tf.training.step import TrainStep
 
 _NAME = re.compile(r"step-(\d{8,})")
 # What numpy makes of a damaged file, depending on where it is.
@@ -81,38 +77,32 @@ class Checkpoints:
 
     def save(
         self,
-        step: TrainStep,
+        arrays: Mapping[str, np.ndarray],
         progress: dict[str, Any],
-        walks: Sequence[Walk],
-        origin: dict[str, Any],
+        write_network: Callable[[pathlib.Path], None],
     ) -> pathlib.Path:
         """Writes one, and removes those that are not kept.
 
         Args:
-          step: network and optimizer.
+          arrays: of state.npz; none is called "progress".
           progress: JSON values; "step" is one of them.
-          walks: under way.
-          origin: what made the network, for model.json.
+          write_network: writes model.json and model.weights.h5 into a folder.
 
         Raises:
           OSError: it cannot be written; earlier ones are untouched.
         """
         final = self._root / f"step-{progress['step']:08d}"
-        arrays = {f"step/{k}": v for k, v in step.state().items()}
-        for i, walk in enumerate(walks):
-            for name, value in walk.state().items():
-                arrays[f"walk/{i}/{name}"] = value
-        arrays["progress"] = np.array(json.dumps(progress))
+        stored = {**arrays, "progress": np.array(json.dumps(progress))}
         self._root.mkdir(parents=True, exist_ok=True)
         temporary = pathlib.Path(
             tempfile.mkdtemp(dir=self._root, prefix=".tmp-")
         )
         try:
             with open(temporary / "state.npz", "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+                np.savez(file, **stored)  # type: ignore[arg-type]
                 file.flush()
                 os.fsync(file.fileno())
-            model.save(_averaged(step), temporary, origin)
+            write_network(temporary)
             os.chmod(temporary, 0o755)
             if final.exists():
                 shutil.rmtree(final)
@@ -141,12 +131,12 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
     def restore(
-        self, path: pathlib.Path, step: TrainStep, policy: Policy
-    ) -> tuple[dict[str, Any], list[Walk]]:
-        """(progress, walks), and the state of the step, of an earlier `save`.
+        self, path: pathlib.Path
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(progress, arrays) of an earlier `save`.
 
         Raises:
-          ValueError: damaged, or of another network or optimizer.
+          ValueError: damaged.
         """
         try:
             with (
@@ -154,39 +144,9 @@ class Checkpoints:
                 np.load(raw, allow_pickle=False) as file,
             ):
                 arrays = dict(file)
-            progress = json.loads(str(arrays.pop("progress")))
+            return json.loads(str(arrays.pop("progress"))), arrays
         except _DAMAGED as error:
             raise ValueError(
                 f"{path}/state.npz: damaged ({error}). Delete the folder to go "
                 f"on from the checkpoint before it."
             ) from error
-        walks: dict[int, dict[str, np.ndarray]] = {}
-        of_step = {}
-        for name, value in arrays.items():
-            kind, _, rest = name.partition("/")
-            if kind == "walk":
-                number, _, field = rest.partition("/")
-                walks.setdefault(int(number), {})[field] = value
-            else:
-                of_step[rest] = value
-        try:
-            step.restore(of_step)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
-        return progress, [
-            Walk.restored(walks[i], policy) for i in range(len(walks))
-        ]
-
-
-def _averaged(step: TrainStep) -> model.ConvStack:
-    """The network with the averaged weights, in float32."""
-    config = step.network.get_config()
-    network = model.ConvStack(
-        depth=config["depth"],
-        features=config["features"],
-        view=step.network.view,
-    )
-    network.build()
-    for variable, value in zip(network.trainable_variables, step.average):
-        variable.assign(value)
-    return network

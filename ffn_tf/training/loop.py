@@ -12,7 +12,7 @@ one that was not: on CPUs, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 import math
 import pathlib
@@ -21,20 +21,20 @@ from typing import Any
 
 import numpy as np
 
+from ffn_tf import model
 from ffn_tf.program import HeldBack
 from ffn_tf.training.checkpoints import Checkpoints
 from ffn_tf.training.metrics import Tracker
 from ffn_tf.training.moves import Policy, Walk
+from ffn_tf.training.pace import Clock, Progress, Window
 from ffn_tf.training.pipeline import Examples
 from ffn_tf.training.step import TrainStep
 from ffn_tf.training.summaries import Summaries
 
-_FIRST_S = 5.0  # Until the first line for people.
-
 _OPENED_EVERY = 4  # Steps, until as many are open as are asked for.
 
 # What is told of a training, every few seconds.
-Tell = Callable[["Progress"], None]
+Tell = Callable[[Progress], None]
 # What is done with a new checkpoint: (folder, step, summaries).
 Checked = Callable[[pathlib.Path, int, Summaries], None]
 
@@ -66,27 +66,6 @@ class Schedule:
             return 0.0
         most = self.warm_radius * (1 - step / self.warm_steps)
         return float(rng.uniform(0, most))
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """How a training is going.
-
-    Attributes:
-      step: steps made, of max_steps.
-      loss: mean since the last time.
-      steps_per_s, fovs_per_s: since the last time.
-      wait_share: share of the time that was spent waiting for examples.
-      scores: of metrics.Tracker.
-    """
-
-    step: int
-    max_steps: int
-    loss: float
-    steps_per_s: float
-    fovs_per_s: float
-    wait_share: float
-    scores: dict[str, float]
 
 
 class Training:
@@ -132,9 +111,17 @@ class Training:
         if not found:
             return False
         _, path = found[-1]
-        progress, self._walks = self._checkpoints.restore(
-            path, self._step, self._policy
-        )
+        progress, arrays = self._checkpoints.restore(path)
+        try:
+            self._step.restore(_within("step", arrays))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        walks = _within("walk", arrays)
+        count = len({name.partition("/")[0] for name in walks})
+        self._walks = [
+            Walk.restored(_within(f"{i}", walks), self._policy)
+            for i in range(count)
+        ]
         self.steps = progress["step"]
         self.taken = progress["taken"]
         self._rng.bit_generator.state = progress["random"]
@@ -158,8 +145,10 @@ class Training:
           ValueError: the loss is not finite; examples that cannot be made.
           OSError: reading or writing failed.
         """
-        clock = _Clock(schedule)
-        told, summed = (_Window(schedule.max_steps) for _ in range(2))
+        clock = Clock(
+            schedule.tell_s, schedule.summary_s, schedule.checkpoint_s
+        )
+        told, summed = (Window(schedule.max_steps) for _ in range(2))
         tracker = Tracker(self._policy)
         with HeldBack() as signals:
             while self.steps < schedule.max_steps and not signals.is_due:
@@ -243,13 +232,21 @@ class Training:
             "taken": examples.taken,
             "random": self._rng.bit_generator.state,
         }
+        arrays = {f"step/{k}": v for k, v in self._step.state().items()}
+        for i, walk in enumerate(self._walks):
+            for name, value in walk.state().items():
+                arrays[f"walk/{i}/{name}"] = value
         path = self._checkpoints.save(
-            self._step, progress, self._walks, self._origin
+            arrays,
+            progress,
+            lambda folder: model.save(
+                _averaged(self._step), folder, self._origin
+            ),
         )
         if checked:
             checked(path, self.steps, self._summaries)
 
-    def _summarise(self, window: _Window, tracker: Tracker) -> None:
+    def _summarise(self, window: Window, tracker: Tracker) -> None:
         if window.is_empty:
             return
         progress = window.progress(self.steps, tracker.scalars())
@@ -257,74 +254,32 @@ class Training:
             "loss": progress.loss,
             "learning_rate": self._step.learning_rate,
             "speed/steps_per_s": progress.steps_per_s,
-            "speed/fovs_per_s": progress.fovs_per_s,
+            "speed/fovs_per_s": progress.examples_per_s,
             "speed/wait_share": progress.wait_share,
         }
         self._summaries.add(self.steps, scalars, tracker.pictures())
         tracker.clear()
 
 
-class _Clock:
-    """Says when something is due."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self._every = {
-            "tell": schedule.tell_s,
-            "summary": schedule.summary_s,
-            "checkpoint": schedule.checkpoint_s,
-        }
-        self._last = dict.fromkeys(self._every, time.monotonic())
-        # The first line is early: it says that all is well.
-        self._last["tell"] -= max(0, schedule.tell_s - _FIRST_S)
-
-    def begin(self, what: str) -> None:
-        self._last[what] = time.monotonic()
-
-    def is_due(self, what: str) -> bool:
-        now = time.monotonic()
-        if now - self._last[what] < self._every[what]:
-            return False
-        self._last[what] = now
-        return True
+def _within(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Those whose names begin with `name/`, without it."""
+    prefix = f"{name}/"
+    return {
+        key.removeprefix(prefix): value
+        for key, value in arrays.items()
+        if key.startswith(prefix)
+    }
 
 
-class _Window:
-    """What has been since the last time that somebody asked."""
-
-    def __init__(self, max_steps: int) -> None:
-        self._max_steps = max_steps
-        self._begin()
-
-    def _begin(self) -> None:
-        self._since = time.monotonic()
-        self._waited = 0.0
-        self._losses: list[float] = []
-        self._fovs = 0
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._losses
-
-    def count(self, loss: float, fovs: int, waited: float) -> None:
-        self._losses.append(loss)
-        self._fovs += fovs
-        self._waited += waited
-
-    def leave_out(self, seconds: float) -> None:
-        """That were not for training."""
-        self._since += seconds
-
-    def progress(self, step: int, scores: dict[str, float]) -> Progress:
-        """Since the last time; begins anew."""
-        seconds = max(time.monotonic() - self._since, 1e-9)
-        found = Progress(
-            step,
-            self._max_steps,
-            float(np.mean(self._losses)) if self._losses else math.nan,
-            len(self._losses) / seconds,
-            self._fovs / seconds,
-            self._waited / seconds,
-            scores,
-        )
-        self._begin()
-        return found
+def _averaged(step: TrainStep) -> model.ConvStack:
+    """The network with the averaged weights, in float32."""
+    config = step.network.get_config()
+    network = model.ConvStack(
+        depth=config["depth"],
+        features=config["features"],
+        view=step.network.view,
+    )
+    network.build()
+    for variable, value in zip(network.trainable_variables, step.average):
+        variable.assign(value)
+    return network

@@ -58,8 +58,16 @@ class Settings:
     shuffle: int = 0
 
 
-def coordinate_files(pattern: str) -> tuple[str, ...]:
+def coordinate_files(
+    pattern: str,
+    flag: str = "train_coords",
+    maker: str = "ffn_tf.build_coordinates",
+) -> tuple[str, ...]:
     """The files of a flag: commas, globs, PATH@N, as google/ffn has them.
+
+    Args:
+      pattern: the flag's value.
+      flag, maker: its name, and the program that makes such files.
 
     Raises:
       FileNotFoundError: a part that names no file.
@@ -72,19 +80,19 @@ def coordinate_files(pattern: str) -> tuple[str, ...]:
         missing = [name for name in names if not pathlib.Path(name).exists()]
         if missing == [part]:
             names, missing = sorted(tf.io.gfile.glob(part)), []
-            # What build_coordinates notes of them.
+            # What is noted of them.
             names = [name for name in names if not name.endswith(".json")]
         if missing or not names:
             raise FileNotFoundError(
-                f"--train_coords: no file {(missing or [part])[0]}; make it "
-                f"with build_coordinates."
+                f"--{flag}: no file {(missing or [part])[0]}; make it with "
+                f"{maker}."
             )
         found.extend(names)
     for name in found:
         if not tf.io.gfile.stat(name).length:
             raise ValueError(
-                f"--train_coords: {name} has no bytes: damaged. Copy it again, "
-                f"or make it again with build_coordinates."
+                f"--{flag}: {name} has no bytes: damaged. Copy it again, or "
+                f"make it again with {maker}."
             )
     return tuple(found)
 

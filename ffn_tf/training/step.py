@@ -10,7 +10,7 @@ What google/ffn does. Shapes are static, so that XLA can compile the step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import math
 
@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from ffn_tf import model, program
+from ffn_tf.training import state as state_lib
 from ffn_tf.training.moves import View
 
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -177,7 +178,7 @@ class TrainStep:
         self._options = options
         self._max_steps = max_steps
         self._weights = network.trainable_variables
-        self._shadow = []
+        self._shadow: list[tf.Variable] = []
         with strategy.scope():
             self._optimizer = options.made()
             self._optimizer.build(self._weights)
@@ -185,6 +186,7 @@ class TrainStep:
                 self._shadow = [
                     tf.Variable(w.value, trainable=False) for w in self._weights
                 ]
+        self._state = state_lib.State(network, self._optimizer, self._shadow)
         shape = tf.TensorSpec((batch_size, *network.view.size, 1), tf.float32)
         self._compiled = tf.function(
             lambda *views: strategy.run(self._step, views),
@@ -243,38 +245,14 @@ class TrainStep:
     def learning_rate(self) -> float:
         return float(self._optimizer.learning_rate.numpy())
 
-    def _variables(self) -> dict[str, tf.Variable]:
-        """All that a step changes, by names that stay."""
-        # Without the network's own name, which Keras numbers.
-        names = [weight.path.partition("/")[2] for weight in self._weights]
-        named = {f"weights/{n}": w.value for n, w in zip(names, self._weights)}
-        named |= {f"average/{n}": s for n, s in zip(names, self._shadow)}
-        for i, variable in enumerate(self._optimizer.variables):
-            named[f"optimizer/{i}"] = variable.value
-        return named
-
     def state(self) -> dict[str, np.ndarray]:
         """Everything that `restore` needs."""
-        return {name: v.numpy() for name, v in self._variables().items()}
+        return self._state.arrays()
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Goes on from an earlier `state`.
 
         Raises:
           ValueError: the state of another network or optimizer.
         """
-        variables = self._variables()
-        for name in sorted(variables.keys() ^ state.keys()):
-            raise ValueError(
-                f"The checkpoint is of another network or optimizer: only one "
-                f"of the two has {name}."
-            )
-        for name, variable in variables.items():
-            if tuple(variable.shape) != state[name].shape:
-                raise ValueError(
-                    f"The checkpoint is of another network: {name} is of shape "
-                    f"{state[name].shape} there, and {tuple(variable.shape)} "
-                    f"here."
-                )
-        for name, variable in variables.items():
-            variable.assign(state[name])
+        self._state.restore(state)

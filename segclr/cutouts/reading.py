@@ -33,17 +33,30 @@ _TOLERANCE = 0.1  # Of the voxel size that an encoder is made for.
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Batch:
-    """Cutouts of some places.
+    """What is around some places.
 
     Attributes:
-      cutouts: [n, z, y, x] float32.
-      segment_voxels: [n] int64, how many are in the place's segment.
-      is_inside: [n] bool, whether the voxel of the place is.
+      image: [n, z, y, x] float32, grey values of 0 to 1.
+      mask: [n, z, y, x] bool, the segment of each place.
     """
 
-    cutouts: np.ndarray
-    segment_voxels: np.ndarray
-    is_inside: np.ndarray
+    image: np.ndarray
+    mask: np.ndarray
+
+    def cutouts(self, kind: str) -> np.ndarray:
+        """[n, z, y, x] float32, of one of KINDS."""
+        if kind == "em":
+            return self.image
+        if kind == "seg":
+            return self.mask.astype(np.float32)
+        return np.where(self.mask, self.image, np.float32(0))
+
+    @property
+    def is_inside(self) -> np.ndarray:
+        """[n] bool: whether the place is in its segment."""
+        z, y, x = (n // 2 for n in self.mask.shape[1:])
+        found: np.ndarray = self.mask[:, z, y, x]
+        return found
 
 
 class _Places(NamedTuple):
@@ -66,7 +79,6 @@ class Cutouts:
     Args:
       image, segmentation: addresses; `?mip=3` names a scale.
       size_zyx: voxels of a cutout, odd.
-      kind: one of KINDS.
       objects: which segments are one.
       voxel_size_nm: that the encoder is made for, zyx; None: any.
 
@@ -80,18 +92,15 @@ class Cutouts:
         image: str,
         segmentation: str,
         size_zyx: Triple,
-        kind: str = "masked_em",
         objects: agglomeration.Agglomeration = agglomeration.NONE,
         voxel_size_nm: Sequence[float] | None = None,
     ) -> None:
-        if kind not in KINDS:
-            raise ValueError(f"Unknown kind {kind!r}: expected one of {KINDS}.")
         if not all(n > 0 and n % 2 for n in size_zyx):
             raise ValueError(
                 f"Cutouts have a voxel in the middle: expected odd sizes, "
                 f"found {tuple(size_zyx)}."
             )
-        self._size, self._kind, self._objects = size_zyx, kind, objects
+        self._size, self._objects = size_zyx, objects
         with contextlib.ExitStack() as stack:
             self.image = stack.enter_context(volume.open(image))
             self.segmentation = stack.enter_context(volume.open(segmentation))
@@ -176,24 +185,15 @@ class Cutouts:
         grey = self._pool.submit(self._grey, inner)
         masks = self._masks(inner, np.asarray(objects))
         shape = (len(boxes), *self._size)
-        cutouts = np.zeros(shape, np.float32)
-        counts = np.zeros(len(boxes), np.int64)
-        is_inside = np.zeros(len(boxes), bool)
+        found = Batch(np.zeros(shape, np.float32), np.zeros(shape, bool))
         for i, (box, part, mask, image) in enumerate(
             zip(boxes, inner, masks, grey.result())
         ):
-            counts[i] = np.count_nonzero(mask)
-            middle = np.array(box.start) + half - part.start
-            is_inside[i] = mask[tuple(middle)]
-            seen = mask if self._kind == "seg" else image
-            if self._kind == "masked_em":
-                seen = np.where(mask, image, np.float32(0))
-            cutouts[(i, *part.relative_to(box.start).slices)] = seen
-        return Batch(cutouts, counts, is_inside)
+            at = (i, *part.relative_to(box.start).slices)
+            found.image[at], found.mask[at] = image, mask
+        return found
 
     def _grey(self, boxes: Sequence[volume.Box]) -> list[np.ndarray]:
-        if self._kind == "seg":
-            return [np.zeros(0)] * len(boxes)
         found = self.image.read_many(boxes)
         if self.image.dtype.kind in "iu":
             most = np.float32(np.iinfo(self.image.dtype).max)

@@ -2,4 +2,7 @@
 
 (1) objective   how alike the two views of a pair are, beside all others
 (2) lars        an optimizer whose steps suit each layer
+(3) views       two looks at each pair, with tf.data; masks changes segments
+(4) step        one step of the optimizer
+(5) loop        all of it, until the last step
 """

@@ -61,7 +61,10 @@ class LARS(keras.optimizers.Optimizer):
         step = learning_rate * gradient
         if self._var_key(variable) not in self._plain:
             along = gradient + self.decay * variable
-            size, length = (keras.ops.norm(x) for x in (variable, along))
+            size, length = (
+                keras.ops.sqrt(keras.ops.sum(keras.ops.square(x)))
+                for x in (variable, along)
+            )
             is_known = (size > 0) & (length > 0)
             ratio = self.trust * size / keras.ops.where(is_known, length, 1.0)
             step = keras.ops.where(is_known, ratio, 1.0) * learning_rate * along

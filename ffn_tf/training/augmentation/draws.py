@@ -29,6 +29,7 @@ class Stream(enum.IntEnum):
     BRIGHTNESS = 8
     GAMMA = 9
     MISSING = 10
+    MASK = 11
 
 
 class Draws:
