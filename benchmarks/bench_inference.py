@@ -105,7 +105,7 @@ def _segmented(
     address = f"{folder}/{name}"
     if name == "tiled":
         edge = box.size[0] if box else 250
-        overlap = 42 if not box else 36
+        overlap = 64 if not box else 36  # 64: the default.
         options = dataclasses.replace(
             options,
             subvolume_zyx=((edge + overlap) // 2,) * 3,
