@@ -1,4 +1,8 @@
 """Embeddings: vectors of places on segments, and the files that hold them.
 
-(1) csvzip   the released layout: sharded zips of CSV files
+(1) places   which places, in the order in which they are read
+(2) engine   the encoder on this machine: TensorFlow, or OpenVINO on CPUs
+(3) run      all places, as jobs: parts of a table
+(4) table    the table: Parquet files of nodes and of edges
+(5) csvzip   the released layout: sharded zips of CSV files
 """

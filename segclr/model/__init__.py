@@ -1,6 +1,7 @@
 """The encoder: its layers, its heads, and where weights come from.
 
 (1) resnet    the residual network that turns a cutout into features (Keras 3)
+    folding   ... its first convolution, faster
 (2) encoder   ... with the two heads: embedding, and projection for training
 """
 

@@ -109,7 +109,9 @@ class Encoder(keras.Model):
             "size_zyx": list(size_zyx),
             "voxel_size_nm": list(voxel_size_nm),
         }
-        self.size_zyx = tuple(size_zyx)
+        self.embedding_size = embedding
+        z, y, x = size_zyx
+        self.size_zyx = (z, y, x)
         self.voxel_size_nm = tuple(voxel_size_nm)
         self.resnet = resnet.ResNet(kind, width, name="resnet")
         features = self.resnet.features

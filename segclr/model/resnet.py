@@ -21,6 +21,8 @@ from typing import Any
 
 import keras
 
+from segclr.model import folding
+
 # Blocks of each stage; and the kernels of a block.
 STAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "resnet18": ((2, 2, 2, 2), (3, 3)),
@@ -120,7 +122,7 @@ class ResNet(keras.layers.Layer):
         blocks, kernels = STAGES[kind]
         expansion = 4 if len(kernels) == 3 else 1
         self.stem = keras.layers.Conv3D(
-            width, 7, strides=2, padding="same", name="conv1"
+            width, folding.KERNEL, strides=2, padding="same", name="conv1"
         )
         self.stem_norm = norm("bn1")
         self.stages = []
@@ -154,7 +156,18 @@ class ResNet(keras.layers.Layer):
 
     def maps(self, x: Any, training: bool = False) -> list[Any]:
         """Feature maps, after the stem's convolution, its pool, each stage."""
-        x = self.stem_norm(self.stem(x), training=training)
+        return self._after_stem(self.stem(x), training)
+
+    def folded(self, cells: Any) -> Any:
+        """Features, not in training, from what `folding.fold` has made."""
+        kernel = folding.folded_kernel(
+            keras.ops.convert_to_tensor(self.stem.kernel)
+        )
+        x = keras.ops.conv(cells, kernel, padding="valid") + self.stem.bias
+        return _mean(self._after_stem(x, training=False)[-1])
+
+    def _after_stem(self, x: Any, training: bool) -> list[Any]:
+        x = self.stem_norm(x, training=training)
         pooled = keras.ops.max_pool(x, 3, strides=2, padding="same")
         found = [x, pooled]
         for stage in self.stages:
@@ -164,4 +177,9 @@ class ResNet(keras.layers.Layer):
         return found
 
     def call(self, x: Any, training: bool = False) -> Any:
-        return keras.ops.mean(self.maps(x, training)[-1], axis=(1, 2, 3))
+        return _mean(self.maps(x, training)[-1])
+
+
+def _mean(x: Any) -> Any:
+    """Over all places."""
+    return keras.ops.mean(x, axis=(1, 2, 3))

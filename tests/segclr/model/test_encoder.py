@@ -8,6 +8,7 @@ import pytest
 
 from segclr import model
 from segclr.model import encoder as encoder_lib
+from segclr.model import folding
 
 
 @pytest.fixture
@@ -61,6 +62,17 @@ def test_a_block_normalises_after_its_rectifier(small):
         expected = (expected - mean) / np.sqrt(variance + 1e-5) * gamma + beta
     expected = np.maximum(expected + x, 0)
     np.testing.assert_allclose(block(x), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(9, 9, 9), (7, 11, 15)])
+def test_folded_it_is_the_same(small, size):
+    """To the last digits: sums are in another order."""
+    x = cutouts(3, *size)
+    cells = np.full((3, *(folding.folded_size(n) for n in size), 8), 7, "f4")
+    folding.fold(x, cells)
+    np.testing.assert_allclose(
+        small.resnet.folded(cells), small.resnet(x[..., None]), rtol=1e-4
+    )
 
 
 def test_only_training_changes_what_norms_remember(small):

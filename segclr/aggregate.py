@@ -1,0 +1,184 @@
+"""Means of embeddings along neurites: what tells types better than one place.
+
+    python -m segclr.aggregate --embeddings=out/embeddings \\
+        --output_dir=out/embeddings-10um --radius_um=10
+
+The fourth step, after embed. Each node's embedding becomes the mean over all
+nodes within --radius_um along the neurite (segclr/aggregation/geodesic.py); 10
+and 25 were released for H01 and MICrONS. The result is a table like the first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import pathlib
+import shutil
+
+import numpy as np
+
+from ffn_tf import program
+from ffn_tf.volume import attempt, files
+from segclr.aggregation import geodesic
+from segclr.embedding import table
+from segclr.embedding.places import Edges
+
+_PART = 1_000_000  # Nodes of a file, about.
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of what, how far, and where to."""
+
+    embeddings: str = program.option(help="Folder of segclr.embed.")
+    output_dir: str = program.option(help="Folder for the means.")
+    radius_um: float = program.option(
+        10.0, help="Along the neurite; 0: each node alone."
+    )
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.radius_um < np.inf:
+            raise ValueError(
+                f"--radius_um: expected 0 or more, found {self.radius_um}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What has been made.
+
+    Attributes:
+      nodes, segments: how many; None if they were there.
+    """
+
+    nodes: int | None = None
+    segments: int | None = None
+
+
+def run(options: Options) -> Summary:
+    """Makes the means.
+
+    Raises:
+      FileExistsError: the output holds others.
+      FileNotFoundError: no embeddings.
+      ValueError: damaged ones.
+      OSError: reading or writing failed.
+    """
+    source = pathlib.Path(options.embeddings)
+    output = files.local(options.output_dir, "output_dir")
+    described = output / "aggregate.json"
+    decides = dataclasses.asdict(options)
+    decides.pop("output_dir")
+    if described.exists():
+        found = json.loads(described.read_text())["options"]
+        if changes := attempt.changes(found, decides):
+            raise FileExistsError(
+                f"{output}: holds means with other options ({changes}); give "
+                f"another --output_dir."
+            )
+        return Summary()
+    if (output / "nodes").exists() and not (output / ".aggregate").exists():
+        raise FileExistsError(
+            f"{output}: holds embeddings that are no means; give another "
+            f"--output_dir."
+        )
+    nodes, edges = table.read_nodes(source), table.read_edges(source)
+    starts = np.unique(nodes.segment, return_index=True)[1]
+    output.mkdir(parents=True, exist_ok=True)
+    (output / ".aggregate").touch()  # While it is not complete.
+    shutil.rmtree(output / "nodes", ignore_errors=True)  # Of a killed run.
+    with program.Progress("Averaging", "parts") as progress:
+        bounds = _parts(starts, len(nodes))
+        for number, (start, end) in enumerate(itertools.pairwise(bounds)):
+            some = slice(start, end)
+            links, lengths = _links(nodes, edges, some)
+            made = geodesic.means(
+                nodes.embedding[some],
+                links,
+                lengths,
+                1000 * options.radius_um,
+            )
+            part = dataclasses.replace(
+                nodes.taken(some),
+                embedding=made.astype(nodes.embedding.dtype),
+            )
+            table.write_nodes(table.part(output, number), part)
+            progress.update(number + 1, len(bounds) - 1)
+    table.write_edges(output, edges)
+    told = {
+        "program": "segclr.aggregate",
+        "code": program.describe_code(),
+        "options": decides,
+    }
+    files.write_text(described, json.dumps(told, indent=1))
+    (output / ".aggregate").unlink()
+    return Summary(len(nodes), len(starts))
+
+
+def _parts(starts: np.ndarray, count: int) -> list[int]:
+    """Where files begin: each with whole segments."""
+    bounds = [0]
+    for start in [*starts[1:].tolist(), count]:
+        if start - bounds[-1] >= _PART or start == count:
+            bounds.append(start)
+    return bounds
+
+
+def _links(
+    nodes: table.Nodes, edges: Edges, some: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges among some nodes, whole segments, as places among them.
+
+    Nodes that have been left out have no edges; what they joined is apart.
+    """
+    segment, node = nodes.segment[some], nodes.node[some]
+    mine = (edges.segment >= segment[0]) & (edges.segment <= segment[-1])
+    # A number for each (segment, node), in their order.
+    first = np.searchsorted(segment, edges.segment[mine])
+    ends, is_there = [], np.ones(int(mine.sum()), bool)
+    last = np.searchsorted(segment, edges.segment[mine], side="right")
+    for column in edges.nodes[mine].T:
+        place = _found(node, first, last, column)
+        is_there &= place >= 0
+        ends.append(place)
+    links = np.stack(ends, axis=1)[is_there]
+    return links, edges.length_nm[mine][is_there]
+
+
+def _found(
+    node: np.ndarray, first: np.ndarray, last: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """The place of each wanted node within its segment's; -1: not there.
+
+    By halving, for all at once.
+    """
+    low, high = first.copy(), last.copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        is_left = node[np.minimum(middle, len(node) - 1)] < wanted
+        go = low < high
+        low = np.where(go & is_left, middle + 1, low)
+        high = np.where(go & ~is_left, middle, high)
+    at = np.minimum(low, len(node) - 1)
+    return np.where((low < last) & (node[at] == wanted), low, -1)
+
+
+def main(argv: list[str]) -> None:
+    del argv
+    options = program.from_flags(Options)
+    summary = run(options)
+    wrote = f"nothing: {options.output_dir} is complete, made the same before"
+    if summary.nodes is not None:
+        wrote = (
+            f"means of {summary.nodes:,} nodes of {summary.segments:,} "
+            f"segments in {options.output_dir}"
+        )
+    program.finish(
+        wrote, f"any tool that reads Parquet: {options.output_dir}/nodes"
+    )
+
+
+if __name__ == "__main__":
+    program.define_flags(Options)
+    program.start(main)

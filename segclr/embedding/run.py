@@ -1,0 +1,267 @@
+"""(3) Run: the embeddings of all places, as jobs.
+
+    OUTPUT/
+      embed.json           what it is made of; other options are refused
+      places/              what is to be done (places.py)
+      nodes/, edges.parquet    the table (table.py), a part for each task
+
+A part appears whole or not at all, so a killed run goes on where it was, and no
+node is there twice. Workers open the volumes and the encoder by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+
+from ffn_tf import model as ffn_model
+from ffn_tf import program, skeleton
+from ffn_tf.jobs import tasks
+from ffn_tf.volume import attempt, files
+from segclr import model
+from segclr.cutouts import agglomeration, reading
+from segclr.embedding import engine as engine_lib
+from segclr.embedding import places as places_lib
+from segclr.embedding import table
+
+_BLOCK_CUTOUTS = 2  # Edge of a block of space, in cutouts.
+_MOST = 512  # Places of a task.
+_AT_ONCE = 16  # Cutouts in memory.
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Of what embeddings are made."""
+
+    encoder: str = program.option(
+        help="Folder of an encoder: a checkpoint of segclr.train."
+    )
+    image: str = program.option(
+        help="Address of the EM, of the scale that the encoder is made for."
+    )
+    segmentation: str = program.option(
+        help="Address of the segmentation, of any scale."
+    )
+    skeletons: str = program.option(
+        help="Skeletons of the segments (ffn_tf.skeletonize)."
+    )
+    output_dir: str = program.option(help="Folder for the table.")
+    spacing_nm: float = program.option(
+        1500.0, help="Between nodes along a neurite."
+    )
+    kind: str = program.option(
+        "masked_em",
+        help="What the encoder sees of a place, as in its training.",
+        choices=reading.KINDS,
+    )
+    agglomeration: str = program.option(
+        "", help="Table of the object of each segment, .npz or .csv."
+    )
+    dtype: str = program.option(
+        "float32", help="Of the stored numbers.", choices=table.DTYPES
+    )
+    engine: str = program.option(
+        "auto", help="What runs the encoder.", choices=engine_lib.NAMES
+    )
+    compute_dtype: str = program.option(
+        "auto", help="Its arithmetic.", choices=engine_lib.DTYPES
+    )
+    batch_size: int = program.option(1, help="Cutouts of one call.")
+    skip_empty: bool = program.option(
+        False,
+        help="Leave out nodes whose cutout has no voxel of their segment, "
+        "instead of ending.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """What has become of a task.
+
+    Attributes:
+      nodes: embedded.
+      outside: of those, whose voxel is not in the segment.
+      empty: left out.
+    """
+
+    nodes: int
+    outside: int
+    empty: int
+
+
+class Embedding:
+    """The embeddings of one run. A context manager, which closes volumes.
+
+    Args:
+      options: of what.
+
+    Attributes:
+      folder: of the table.
+      engine, compute_dtype: what auto is.
+
+    Raises:
+      FileExistsError: the folder holds embeddings of something else.
+      FileNotFoundError: no encoder, volume, or skeletons.
+      ValueError: what does not go together.
+      OSError: reading or writing failed.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self.folder = files.local(options.output_dir, "output_dir")
+        self.engine, self.compute_dtype = engine_lib.resolved(
+            options.engine, options.compute_dtype
+        )
+        if options.batch_size < 1:
+            raise ValueError(
+                f"--batch_size: expected 1 or more: {options.batch_size}."
+            )
+        self._encoder = model.load(options.encoder)
+        self._cutouts = reading.Cutouts(
+            options.image,
+            options.segmentation,
+            self._encoder.size_zyx,
+            agglomeration.read(options.agglomeration),
+            self._encoder.voxel_size_nm,
+        )
+        self._running: engine_lib.Engine | None = None
+
+    def __enter__(self) -> Embedding:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cutouts.close()
+
+    # -- what is to be done --------------------------------------------------
+
+    def begin(self) -> places_lib.Places:
+        """Notes what it is made of, finds the places, writes the edges.
+
+        Raises:
+          as the class; a place outside of the volume.
+        """
+        self._check_folder()
+        places = places_lib.load(self.folder / "places")
+        if places is None:
+            places, edges = places_lib.found(
+                skeleton.read(self._options.skeletons),
+                self._options.spacing_nm,
+            )
+            self._cutouts.voxels_zyx(places.position)  # All are inside.
+            size = np.array(self._encoder.size_zyx)
+            edge = size * self._cutouts.image.voxel_size_nm
+            places = places_lib.ordered(
+                places, (_BLOCK_CUTOUTS * edge).tolist(), edge[0] / 2, _MOST
+            )
+            table.write_edges(self.folder, edges)
+            places.save(self.folder / "places")
+        return places
+
+    def _check_folder(self) -> None:
+        left_out = {"output_dir", "engine", "batch_size"}
+        decides: dict[str, Any] = json.loads(
+            json.dumps(
+                {
+                    name: value
+                    for name, value in dataclasses.asdict(self._options).items()
+                    if name not in left_out
+                }
+                | {
+                    "compute_dtype": self.compute_dtype,
+                    "encoder": ffn_model.describe(self._options.encoder),
+                }
+            )
+        )
+        described = self.folder / "embed.json"
+        if not described.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            told = {
+                "program": "segclr.embed",
+                "code": program.describe_code(),
+                "options": decides,
+                "encoder_config": self._encoder.config,
+            }
+            files.write_text(described, json.dumps(told, indent=1))
+            return
+        try:
+            found = dict(json.loads(described.read_text())["options"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{described}: damaged ({error!r}).") from error
+        changes = attempt.changes(found, decides)
+        if changes:
+            raise FileExistsError(
+                f"{self.folder}: holds embeddings with other options "
+                f"({changes}); give the same, or another --output_dir."
+            )
+
+    def todo(self, places: places_lib.Places) -> list[int]:
+        """Tasks whose part is not there."""
+        return [
+            task
+            for task in range(places.num_tasks)
+            if not table.part(self.folder, task).exists()
+        ]
+
+    # -- doing it ------------------------------------------------------------
+
+    def embed(self, task: int) -> Part:
+        """Writes the part of a task.
+
+        Raises:
+          ValueError: a cutout without any voxel of its segment.
+          OSError: voxels cannot be read, or the part not written.
+        """
+        places = places_lib.load(self.folder / "places")
+        if places is None:
+            raise FileNotFoundError(f"{self.folder}/places: not there.")
+        mine = places.of_task(task)
+        segment, position = places.segment[mine], places.position[mine]
+        voxels = self._cutouts.voxels_zyx(position)
+        found, inside, empty = [], [], []
+        for i in range(0, len(segment), _AT_ONCE):
+            some = slice(i, i + _AT_ONCE)
+            batch = self._cutouts.read(voxels[some], segment[some])
+            empty.append(~batch.mask.any(axis=(1, 2, 3)))
+            inside.append(batch.is_inside)
+            found.append(self._run(batch.cutouts(self._options.kind)))
+        is_empty = np.concatenate(empty)
+        if is_empty.any() and not self._options.skip_empty:
+            at = np.flatnonzero(is_empty)[0]
+            raise ValueError(
+                f"No voxel of segment {segment[at]} around its node at z, y, x "
+                f"= {position[at].tolist()} nm ({is_empty.sum()} such nodes of "
+                f"{len(segment)} in this part): are the skeletons of this "
+                f"segmentation? --skip_empty leaves such nodes out."
+            )
+        kept = ~is_empty
+        nodes = table.Nodes(
+            segment[kept],
+            places.node[mine][kept],
+            position[kept],
+            places.radius[mine][kept],
+            np.concatenate(inside)[kept],
+            np.concatenate(found)[kept].astype(self._options.dtype),
+        )
+        table.write_nodes(table.part(self.folder, task), nodes)
+        return Part(
+            len(nodes), int((~nodes.is_inside).sum()), int(is_empty.sum())
+        )
+
+    def _run(self, cutouts: np.ndarray) -> np.ndarray:
+        if self._running is None:
+            self._running = engine_lib.create(
+                self._encoder,
+                self.engine,
+                self.compute_dtype,
+                self._options.batch_size,
+            )
+        return self._running.embed(cutouts)
+
+
+def worker(options: Options, index: int) -> tasks.Work:
+    """Does tasks, in whichever process; see jobs.run."""
+    del index
+    return tasks.one_by_one(Embedding(options).embed)
