@@ -112,6 +112,12 @@ class ArrivingChunks:
         self._is_cut = end < start + chunk[0] and not (final or last)
         if self._is_cut:
             return False
+        if not final:
+            # What has been read of a chunk may be from before it came: in a
+            # shard, zeros. Opened now, it is read again.
+            self._open(final)
+            if self.doubt is not None:
+                return False
         self.complete = end - domain.start[0]
         self.changes += 1
         return True

@@ -27,7 +27,7 @@ def test_streams_and_draws_differ():
 
 
 def test_numbers_of_the_streams_are_for_ever():
-    assert [stream.value for stream in draws.Stream] == list(range(1, 11))
+    assert [stream.value for stream in draws.Stream] == list(range(1, 12))
     found = draws.Draws(SEED, draws.Stream.ROTATE).uniform()
     np.testing.assert_allclose(found, 0.0238675, atol=1e-7)
 

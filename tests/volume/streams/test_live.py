@@ -17,8 +17,15 @@ import tifffile
 
 from ffn_tf import volume
 from ffn_tf.volume import address as address_lib
+from ffn_tf.volume import store
 from ffn_tf.volume.formats import codec, layout
-from ffn_tf.volume.streams import arriving_slices, live, outcome, stream
+from ffn_tf.volume.streams import (
+    arriving_chunks,
+    arriving_slices,
+    live,
+    outcome,
+    stream,
+)
 from ffn_tf.volume.streams.arriving_chunks import ArrivingChunks
 from ffn_tf.volume.streams.arriving_slices import ArrivingSlices
 
@@ -683,6 +690,32 @@ def test_chunks_that_are_yet_to_come_into_shards(tmp_path):
 
     _, found = played(main())
     np.testing.assert_array_equal(found, voxels)
+
+
+def test_what_has_arrived_is_read_by_who_opened_it_later(tmp_path, monkeypatch):
+    """What was read of a chunk before it came may be kept as zeros."""
+    path = f"{tmp_path}/em"
+    growing(path, 4, MORE[:8])
+    events = []
+
+    def noted(module, name):
+        real = getattr(module, name)
+
+        def call(*arguments):
+            found = real(*arguments)
+            events.append((name, found is None))
+            return found
+
+        monkeypatch.setattr(module, name, call)
+
+    noted(arriving_chunks, "_missing")
+    noted(store, "open")
+    arrivals = ArrivingChunks(f"zarr://{path}", None)
+    arrivals.look(8, final=False)
+    assert arrivals.complete == 8
+    seen = [i for i, event in enumerate(events) if event == ("_missing", True)]
+    assert len(seen) == 2
+    assert all(events[i + 1][0] == "open" for i in seen)
 
 
 def test_a_damaged_chunk(tmp_path):
