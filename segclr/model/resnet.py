@@ -25,6 +25,7 @@ from segclr.model import folding
 
 # Blocks of each stage; and the kernels of a block.
 STAGES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "resnet10": ((1, 1, 1, 1), (3, 3)),
     "resnet18": ((2, 2, 2, 2), (3, 3)),
     "resnet34": ((3, 4, 6, 3), (3, 3)),
     "resnet50": ((3, 4, 6, 3), (1, 3, 1)),

@@ -23,6 +23,7 @@ def encoder(tmp_path_factory):
     """Not trained, and of small cutouts."""
     keras.utils.set_random_seed(3)
     made = model.Encoder(
+        "resnet10",
         width=2,
         embedding=6,
         size_zyx=(9, 9, 9),

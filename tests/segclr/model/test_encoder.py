@@ -39,7 +39,7 @@ def test_the_paper_s_maps(small, size, expected):
     assert [one.shape[1:4] for one in found] == [(n,) * 3 for n in expected]
 
 
-@pytest.mark.parametrize("kind", ["resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize("kind", model.STAGES)
 def test_kinds(kind):
     made = model.Encoder(kind, width=2, size_zyx=(17, 17, 17))
     made.build()
