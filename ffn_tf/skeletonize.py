@@ -6,7 +6,7 @@ of any segmentation; those of a precomputed one are in its folder `skeletons`,
 and in its `info`, so that Neuroglancer shows them and CloudVolume reads them
 (`CloudVolume(...).skeleton.get(7)`). Others need a folder:
 
-    python -m ffn_tf.skeletonize --segmentation=groundtruth.h5:stack \
+    python -m ffn_tf.skeletonize --segmentation=groundtruth.h5:stack \\
         --output_dir=out/skeletons --swc_dir=out/swc
 
 Vertices and radii are in nanometres. Many voxels? Coarser ones are traced eight
@@ -24,10 +24,10 @@ import functools
 import pathlib
 from typing import Any
 
-from ffn_tf import program, skeleton, volume
+from ffn_tf import program, volume
 from ffn_tf.jobs import run as jobs
 from ffn_tf.jobs import tasks
-from ffn_tf.skeleton import blocks, swc, tracing
+from ffn_tf.skeleton import blocks, precomputed, swc, tracing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _joiner(*asked: Any) -> tasks.Work:
 
 def _write_swc(folder: str, to: pathlib.Path) -> None:
     to.mkdir(parents=True, exist_ok=True)
-    for one in skeleton.read(folder):
+    for one in precomputed.read(pathlib.Path(folder)):
         with volume.files.atomic_path(to / f"{one.id}.swc") as path:
             path.write_bytes(swc.encode(one))
 

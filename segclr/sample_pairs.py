@@ -1,6 +1,6 @@
 """Draws the places that SegCLR learns from: pairs on one neurite.
 
-    python -m segclr.sample_pairs --skeletons=out/skeletons \
+    python -m segclr.sample_pairs --skeletons=out/skeletons \\
         --output=out/pairs.tfrecord.gz --voxel_size_nm=33,32,32
 
 of any skeletons that `ffn_tf.skeletonize` or others have made. Nodes are placed
@@ -90,16 +90,18 @@ def run(options: Options) -> Summary:
     output = outputs.Output(options.output, "output")
     bounds = tuple(1000 * b for b in options.buckets_um)
     pairs.check_buckets(bounds)
-    if not min(options.voxel_size_nm) > 0:
+    if not all(0.001 < size < 1e9 for size in options.voxel_size_nm):
         raise ValueError(
-            f"--voxel_size_nm: expected more than 0, found "
+            f"--voxel_size_nm: expected z,y,x in nanometres, found "
             f"{options.voxel_size_nm}."
         )
-    if not options.pairs_per_node > 0:
+    if not 0 < options.pairs_per_node <= 1000:
         raise ValueError(
-            f"--pairs_per_node: expected more than 0, found "
+            f"--pairs_per_node: expected more than 0, at most 1000, found "
             f"{options.pairs_per_node}."
         )
+    if options.seed < 0:
+        raise ValueError(f"--seed: expected 0 or more, found {options.seed}.")
     record = {
         "program": "segclr.sample_pairs",
         "options": dataclasses.asdict(options),
@@ -178,7 +180,11 @@ def main(argv: list[str]) -> None:
         for low, high, count in zip(bounds, bounds[1:], summary.counts):
             print(f"  {low:g} to {high:g} um: {count:,} pairs")
         wrote = f"{sum(summary.counts):,} pairs in {options.output}"
-    program.finish(wrote, "python -m segclr.train --pairs=" + options.output)
+    program.finish(
+        wrote,
+        f"python -m segclr.train --pairs={options.output} --image=ADDRESS "
+        f"--segmentation=ADDRESS --train_dir=out/segclr",
+    )
 
 
 if __name__ == "__main__":

@@ -105,8 +105,14 @@ class _Worker:
             initializer=_begin,
             initargs=self._arguments,
         )
+        before = {child.pid for child in multiprocessing.active_children()}
         with _sees_gpu(self._index):
-            self._pid = pool.submit(os.getpid)  # Starts the process.
+            pool.submit(os.getpid)  # Starts the process.
+        self._processes = [
+            child
+            for child in multiprocessing.active_children()
+            if child.pid not in before
+        ]
         return pool
 
     def submit(self, group: Sequence[Any]) -> futures.Future[list[Outcome]]:
@@ -126,9 +132,9 @@ class _Worker:
         self._started = self._new()
 
     def stop(self, at_once: bool) -> None:
-        if at_once and self._pid.done() and not self._pid.exception():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid.result(), signal.SIGTERM)
+        if at_once:
+            for process in self._processes:
+                process.terminate()
         self._started.shutdown(wait=False, cancel_futures=True)
 
     def join(self) -> None:

@@ -160,9 +160,15 @@ class Skeletonizing:
         made = {}
         for segment, blocks in group:
             names = [_piece(segment, self.blocks[block]) for block in blocks]
+            found = self.folder.read_files(names)
+            if None in found:
+                raise FileNotFoundError(
+                    f"{self.folder.name}: {names[found.index(None)]} is gone; "
+                    f"has another process finished the skeletons?"
+                )
             pieces = [
                 precomputed.decode(data or b"", segment, name)
-                for name, data in zip(names, self.folder.read_files(names))
+                for name, data in zip(names, found)
             ]
             whole = tracing.join(pieces, self._source.voxel_size_nm, self._how)
             made[f"{segment}"] = precomputed.encode(whole)

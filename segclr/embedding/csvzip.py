@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 from typing import IO, Any
@@ -201,25 +202,28 @@ def _parsed(member: IO[bytes], columns: int | None) -> Iterator[Rows]:
     Raises:
       ValueError: other columns than expected, or what is no number.
     """
-    try:
-        reader = csv.open_csv(
-            member,
-            csv.ReadOptions(
-                autogenerate_column_names=True, block_size=_BLOCK_BYTES
-            ),
-        )
-    except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):
-            return
-        raise ValueError(_short(error)) from error
-    found = len(reader.schema) - _LEADING
+    start = io.BufferedReader(member, _BLOCK_BYTES)  # type: ignore[type-var]
+    first = start.peek(1).partition(b"\n")[0].strip()
+    if not first:
+        return
+    found = first.count(b",") + 1 - _LEADING
     if found < 1 or (columns is not None and found != columns):
         raise ValueError(
             f"expected node id, x, y, z and "
             f"{'an embedding' if columns is None else columns} in each row, "
             f"found {found + _LEADING} columns"
         )
+    names = [f"{i}" for i in range(found + _LEADING)]
+    kinds = [pa.int64()] + [pa.float64()] * 3 + [pa.float32()] * found
     try:
+        reader = csv.open_csv(
+            start,
+            csv.ReadOptions(column_names=names, block_size=_BLOCK_BYTES),
+            # Not guessed: a column may begin with whole numbers.
+            convert_options=csv.ConvertOptions(
+                column_types=dict(zip(names, kinds)), null_values=[]
+            ),
+        )
         for batch in reader:
             yield _rows(batch)
     except pa.ArrowInvalid as error:
@@ -227,21 +231,14 @@ def _parsed(member: IO[bytes], columns: int | None) -> Iterator[Rows]:
 
 
 def _rows(batch: Any) -> Rows:
-    ids = batch.column(0).cast(pa.int64()).to_numpy(zero_copy_only=False)
-    numbers = [
-        column.cast(pa.float64() if i < _LEADING else pa.float32()).to_numpy(
-            zero_copy_only=False
-        )
-        for i, column in enumerate(batch.columns)
-        if i
-    ]
+    ids, *numbers = (column.to_numpy() for column in batch.columns)
     made = Rows(
         ids,
         np.stack(numbers[: _LEADING - 1], axis=1),
         np.stack(numbers[_LEADING - 1 :], axis=1),
     )
-    if not np.isfinite(made.vectors).all():
-        raise ValueError("an embedding is not finite, or not complete")
+    if not all(np.isfinite(part).all() for part in numbers):
+        raise ValueError("a position or an embedding is not finite")
     return made
 
 

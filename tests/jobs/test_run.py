@@ -162,6 +162,19 @@ def test_a_worker_at_work_ends_with_its_parent(tmp_path, monkeypatch):
     assert (notes / "endless.saved").exists()
 
 
+def test_a_worker_that_has_hardly_begun_is_stopped(tmp_path, monkeypatch):
+    """Before it has said its number; its task would take a minute."""
+    folder = os.path.dirname(job_workers.__file__)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([folder, *_pythonpath()]))
+    make = functools.partial(job_workers.Notes, tmp_path)
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        with processes.Processes(make, 1, 1) as executor:
+            executor._workers[0].submit(["endless"])
+            raise KeyboardInterrupt
+    assert time.monotonic() - begin < 30
+
+
 @pytest.mark.parametrize("executor", EXECUTORS[1:2])
 def test_a_task_that_kills_is_given_up(run, executor):
     with pytest.raises(jobs.TasksFailed, match=r"kill-9: .*died"):

@@ -96,9 +96,7 @@ def test_command_line(skeletons, tmp_path, command):
     lines = ran.stdout.splitlines()
     assert lines[0] == "2 skeletons have pairs, 1 are too short"
     assert lines[1] == "  0 to 2.6 um: 52 pairs"
-    assert lines[-1].endswith(
-        f"python -m segclr.train --pairs={tmp_path}/pairs@2"
-    )
+    assert f"segclr.train --pairs={tmp_path}/pairs@2 --image" in lines[-1]
     told = json.loads((tmp_path / "pairs.json").read_text())
     assert told["options"]["spacing_nm"] == 500
 
@@ -108,6 +106,9 @@ def test_command_line(skeletons, tmp_path, command):
     [
         ({"voxel_size_nm": (33.0, 0.0, 32.0)}, "--voxel_size_nm: expected"),
         ({"buckets_um": (1.0,)}, "--buckets_um: expected bounds"),
+        ({"voxel_size_nm": (33.0, np.nan, 32.0)}, "--voxel_size_nm: expected"),
+        ({"seed": -1}, "--seed: expected 0"),
+        ({"pairs_per_node": np.inf}, "--pairs_per_node: expected more than 0"),
         ({"pairs_per_node": 0.0}, "--pairs_per_node: expected more than 0"),
         ({"spacing_nm": 0.0}, "--spacing_nm: expected more than 0"),
         ({"buckets_um": (50.0, 90.0)}, "no pairs. The longest of 3 .* 20.00"),

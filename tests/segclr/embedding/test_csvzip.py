@@ -79,6 +79,15 @@ def test_there_and_back(tmp_path, columns, bytewidth):
     assert reader.get(SEGMENT).vectors.shape == (3, columns)
 
 
+def test_columns_that_begin_with_whole_numbers(tmp_path):
+    """Of many megabytes, only the last row has fractions."""
+    many = rows(20_000, 8)
+    many.vectors[:-1, 3] = 0
+    many.positions_xyz[:-1] = 7
+    csvzip.write_shard(tmp_path, SMALL.shard(7), [(7, [many])], SMALL)
+    assert_same(csvzip.Reader(str(tmp_path), SMALL).get(7), many)
+
+
 def test_same_rows_same_bytes(tmp_path):
     found = set()
     for name in ("one", "other"):
@@ -142,7 +151,9 @@ def test_a_row_twice(shard_of):
         ("4,1,2,3\n", "found 4 columns"),
         ("4,1,2,3,x\n", "x"),
         ("4,1,2,3,0.5,nan\n", "not finite"),
-        ("4,1,2,3,0.5,\n", "not finite, or not complete"),
+        ("4,1,2,3,0.5,\n", "invalid value"),
+        (",1,2,3,0.5\n", "invalid value"),
+        ("4,1,inf,3,0.5\n", "a position or an embedding is not finite"),
         ("", "has no rows"),
     ],
 )
