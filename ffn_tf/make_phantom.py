@@ -78,12 +78,8 @@ def main(argv: list[str]) -> None:
         wrote += " and " if wrote else ""
         wrote += f"{outputs.output_dir}/dataset.yaml"
         image = f"{outputs.output_dir}/image.zarr"
-        with volume.open(image) as made:
-            mean, stddev = volume.grey.measured(made)
         following = (
             f"python -m ffn_tf.run_inference --image={image} "
-            f"--image_mean={mean:.0f} --image_stddev={stddev:.0f} "
-            f"--model_checkpoint=NETWORK "
             f"--segmentation_output_dir=out/segments"
         )
     program.finish(wrote, following)

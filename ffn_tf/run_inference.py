@@ -64,7 +64,8 @@ class Options:
     report: bool = program.option(
         False,
         help="Write report.html, a page to look at, into the folder: each "
-        "minute, and at the end. Of a finished run, only that.",
+        "minute, and at the end. Of a finished run, only that. With "
+        "--forward_reverse, one in each of its folders.",
     )
     plan_only: bool = program.option(
         False, help="Only say what is to be done, and what it will cost."
@@ -173,8 +174,13 @@ def plan(
     view = model.load(request.model_checkpoint, asked).view
     deltas = geometry.deltas(request, view, options.fast)
     with volume.open(request.image) as image:
+        domain = extent.asked(image, options.bounding_box)
+        # As the run will, of a few; of the whole there may be millions.
+        cut = options.subvolume_zyx, options.overlap_zyx
+        few = [min(n, 2 * s - o) for n, s, o in zip(domain.size, *cut)]
+        extent.subvolumes(volume.Box.from_size(domain.start, few), *cut, view)
         return plan_lib.planned(
-            extent.asked(image, options.bounding_box),
+            domain,
             image.dtype.itemsize,
             options.subvolume_zyx,
             options.overlap_zyx,
@@ -207,8 +213,12 @@ def describe(summary: runner.Summary) -> str:
     )
 
 
-def _request(path: str) -> request_lib.InferenceRequest:
-    """The request in `path`, if any, with the flags that were given."""
+def _request(path: str, *, measure: bool) -> request_lib.InferenceRequest:
+    """The request in `path`, if any, with the flags that were given.
+
+    Args:
+      measure: grey values, where they are not known; a plan needs none.
+    """
     ours = program.given_flags(options_lib.InferenceOptions)
     theirs = program.given_flags(request_lib.InferenceRequest)
     if not path:
@@ -225,7 +235,8 @@ def _request(path: str) -> request_lib.InferenceRequest:
             request = request_lib.InferenceRequest(**theirs)
             line = program.command_line("run_inference", request, options)
             progress.note(f"{what}: {line}")
-        theirs = _normalisation(theirs) | theirs
+        if measure:
+            theirs = _normalisation(theirs) | theirs
         return request_lib.InferenceRequest(options=options, **theirs)
     request = request_lib.parse(pathlib.Path(path))
     thresholds = dataclasses.replace(request.options, **ours)
@@ -277,7 +288,7 @@ def _normalisation(given: dict[str, Any]) -> dict[str, float]:
 def main(argv: list[str]) -> None:
     del argv
     own = program.from_flags(Options)
-    request = _request(own.inference_request)
+    request = _request(own.inference_request, measure=not own.plan_only)
     if own.plan_only:
         found = plan(
             request,
@@ -313,7 +324,7 @@ def main(argv: list[str]) -> None:
         f"python -m ffn_tf.evaluate --segmentation={folder} --truth=ADDRESS "
         f"--output_dir=out/scores"
     )
-    if len(summary.boxes) > 1:  # Each has ids of its own.
+    if len(summary.boxes) > 1 or asked[2].shard:  # Each has ids of its own.
         following = (
             f"python -m ffn_tf.reconcile --segmentation_dir={folder} "
             f"--output=precomputed://{folder}/segmentation"

@@ -15,6 +15,7 @@ import itertools
 import json
 import pathlib
 import shutil
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from segclr.embedding import table
 from segclr.embedding.places import Edges
 
 _PART = 1_000_000  # Nodes of a file, about.
+_UNFINISHED = ".aggregate"  # Is there while means are made.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,26 +69,41 @@ def run(options: Options) -> Summary:
     """
     source = pathlib.Path(options.embeddings)
     output = files.local(options.output_dir, "output_dir")
-    described = output / "aggregate.json"
-    decides = dataclasses.asdict(options)
-    decides.pop("output_dir")
-    if described.exists():
-        found = json.loads(described.read_text())["options"]
-        if changes := attempt.changes(found, decides):
+    decides = {
+        "radius_um": options.radius_um,
+        "embeddings": table.described(source),
+    }
+    if (output / "embed.json").exists():
+        raise FileExistsError(
+            f"{output}: holds embeddings that are no means; give another "
+            f"--output_dir."
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    with files.locked(output, "averaging into it"):
+        return _run(options, source, output, decides)
+
+
+def _run(
+    options: Options,
+    source: pathlib.Path,
+    output: pathlib.Path,
+    decides: dict[str, Any],
+) -> Summary:
+    if (output / table.MEANS).exists():
+        if changes := attempt.changes(table.options_of(output), decides):
             raise FileExistsError(
                 f"{output}: holds means with other options ({changes}); give "
                 f"another --output_dir."
             )
         return Summary()
-    if (output / "nodes").exists() and not (output / ".aggregate").exists():
+    if (output / "nodes").exists() and not (output / _UNFINISHED).exists():
         raise FileExistsError(
-            f"{output}: holds embeddings that are no means; give another "
+            f"{output}: holds a table of somebody else; give another "
             f"--output_dir."
         )
     nodes, edges = table.read_nodes(source), table.read_edges(source)
     starts = np.unique(nodes.segment, return_index=True)[1]
-    output.mkdir(parents=True, exist_ok=True)
-    (output / ".aggregate").touch()  # While it is not complete.
+    (output / _UNFINISHED).touch()
     shutil.rmtree(output / "nodes", ignore_errors=True)  # Of a killed run.
     with program.Progress("Averaging", "parts") as progress:
         bounds = _parts(starts, len(nodes))
@@ -111,8 +128,8 @@ def run(options: Options) -> Summary:
         "code": program.describe_code(),
         "options": decides,
     }
-    files.write_text(described, json.dumps(told, indent=1))
-    (output / ".aggregate").unlink()
+    files.write_text(output / table.MEANS, json.dumps(told, indent=1))
+    (output / _UNFINISHED).unlink()
     return Summary(len(nodes), len(starts))
 
 

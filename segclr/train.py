@@ -105,6 +105,7 @@ class EncoderOptions:
 
 # What may be other when a training goes on.
 _MAY_CHANGE = {
+    "max_steps",
     "train_dir",
     "checkpoint_interval",
     "summary_rate_secs",

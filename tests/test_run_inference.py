@@ -381,6 +381,29 @@ def test_a_plan_says_what_all_of_it_costs(files, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("cut", "message"),
+    [
+        (((9, 9, 9), (0, 0, 0)), "overlap"),
+        (((3, 3, 3), (2, 2, 2)), "smaller than the network's field of view"),
+    ],
+)
+def test_a_plan_refuses_what_the_run_refuses(files, cut, message):
+    request = request_lib.InferenceRequest(
+        image=files["image"],
+        model_checkpoint=files["model_checkpoint"],
+        segmentation_output_dir=files["segmentation_output_dir"],
+    )
+    options = run_options.RunOptions(subvolume_zyx=cut[0], overlap_zyx=cut[1])
+    with pytest.raises(ValueError, match=message):
+        run_inference.plan(request, options, 10.0)
+
+
+def test_subvolumes_no_larger_than_their_overlap():
+    with pytest.raises(ValueError, match=r"--subvolume_zyx=64,64,64: .*64,64"):
+        run_options.RunOptions(subvolume_zyx=(64, 64, 64))
+
+
 def test_no_objects_are_told(files, tmp_path):
     np.save(tmp_path / "black.npy", np.zeros((14, 14, 24), np.uint8))
     black = files | {"image": f"{tmp_path}/black.npy"}

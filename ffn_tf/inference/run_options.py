@@ -21,7 +21,8 @@ class RunOptions:
         (512, 512, 512), help="Largest subvolume segmented in one piece."
     )
     overlap_zyx: tuple[int, int, int] = program.option(
-        (64, 64, 64), help="Voxels that neighbouring subvolumes share."
+        (64, 64, 64),
+        help="Voxels that neighbouring subvolumes share, fewer than they have.",
     )
     tissue: str = program.option(
         "",
@@ -75,6 +76,12 @@ class RunOptions:
     )
 
     def __post_init__(self) -> None:
+        if any(s <= o for s, o in zip(self.subvolume_zyx, self.overlap_zyx)):
+            raise ValueError(
+                f"--subvolume_zyx={','.join(map(str, self.subvolume_zyx))}: "
+                f"expected more voxels than neighbours share, --overlap_zyx="
+                f"{','.join(map(str, self.overlap_zyx))}."
+            )
         if self.moves_in_flight < 1:
             raise ValueError(
                 f"--moves_in_flight: expected 1 or more, found "

@@ -90,7 +90,7 @@ class Plan:
             f"network     about {short(self.fovs)} fields of view, "
             f"{self.tissue:.0%} of what is read being tissue",
             f"time        {_time(self.device_hours)} of one device that does "
-            f"{self.fovs_per_s:g} a second",
+            f"{self.fovs_per_s:g} a second (--fovs_per_s)",
         ]
         lines += [
             f"            {_time(self.device_hours / devices)} of {devices:,}"

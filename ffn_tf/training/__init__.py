@@ -15,3 +15,7 @@
 Networks learn to fill an object from what they have filled so far, so each
 example is walked over as it will be in inference (Januszewski et al., 2018).
 """
+
+from ffn_tf.program import quiet
+
+quiet.import_tensorflow()

@@ -175,7 +175,7 @@ class Embedding:
                 }
             )
         )
-        described = self.folder / "embed.json"
+        described = self.folder / table.EMBEDDINGS
         if not described.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
             told = {
@@ -186,11 +186,7 @@ class Embedding:
             }
             files.write_text(described, json.dumps(told, indent=1))
             return
-        try:
-            found = dict(json.loads(described.read_text())["options"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{described}: damaged ({error!r}).") from error
-        changes = attempt.changes(found, decides)
+        changes = attempt.changes(table.options_of(self.folder), decides)
         if changes:
             raise FileExistsError(
                 f"{self.folder}: holds embeddings with other options "

@@ -14,7 +14,9 @@ says whether its voxel is in the segment.
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +26,8 @@ from ffn_tf.volume import files
 from segclr.embedding.places import Edges
 
 DTYPES = ("float16", "float32")
+# What tables are made of.
+EMBEDDINGS, MEANS = "embed.json", "aggregate.json"
 _AXES = ("z_nm", "y_nm", "x_nm")
 
 
@@ -67,6 +71,44 @@ def part(folder: pathlib.Path, number: int) -> pathlib.Path:
     return folder / "nodes" / f"part-{number:05d}.parquet"
 
 
+def options_of(folder: pathlib.Path) -> dict[str, Any]:
+    """What a table was made of.
+
+    Raises:
+      FileNotFoundError: no table there.
+      ValueError: that is damaged.
+    """
+    for name in (EMBEDDINGS, MEANS):
+        path = folder / name
+        if path.exists():
+            try:
+                return dict(json.loads(path.read_text())["options"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{path}: damaged ({error!r}).") from error
+    raise FileNotFoundError(
+        f"{folder}: no embeddings; make them with segclr.embed."
+    )
+
+
+def described(folder: pathlib.Path) -> dict[str, Any]:
+    """What a complete table was made of.
+
+    Raises:
+      as `options_of`; and a ValueError: some parts are still to be made.
+    """
+    found = options_of(folder)
+    starts = folder / "places" / "starts.npy"
+    if (folder / EMBEDDINGS).exists():
+        count = len(np.load(starts)) - 1 if starts.exists() else 1
+        missing = [n for n in range(count) if not part(folder, n).exists()]
+        if missing:
+            raise ValueError(
+                f"{folder}: {len(missing)} of {count} parts are still to be "
+                f"made; run segclr.embed again."
+            )
+    return found
+
+
 def write_nodes(path: pathlib.Path, nodes: Nodes) -> None:
     """Writes a part; whole, or not at all."""
     size = nodes.embedding.shape[1]
@@ -82,7 +124,12 @@ def write_nodes(path: pathlib.Path, nodes: Nodes) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic_path(path) as temporary:
-        parquet.write_table(pa.table(columns), temporary, compression="zstd")
+        parquet.write_table(
+            pa.table(columns),
+            temporary,
+            compression="zstd",
+            write_page_checksum=True,
+        )
 
 
 def write_edges(folder: pathlib.Path, edges: Edges) -> None:

@@ -132,6 +132,8 @@ class Training:
                     self._summarise(summed, scores)
                 if clock.is_due("checkpoint"):
                     self._save()
+            if not told.is_empty:
+                tell(told.progress(self.steps, _means(scores)))
             found_steps = [number for number, _ in self._checkpoints.all()]
             if found_steps[-1:] != [self.steps]:
                 self._save()

@@ -23,6 +23,9 @@ from segclr.cutouts import reading
 from segclr.sampling import records
 from segclr.training import masks
 
+# Of the views of a batch, without their segment: then something is wrong.
+_MOST_EMPTY = 0.2
+
 
 @dataclasses.dataclass(frozen=True)
 class ViewOptions:
@@ -235,6 +238,7 @@ class Batches:
             domain = self._opened.image.domain
             inside = np.clip(shifted, domain.start, np.array(domain.end) - 1)
             found = self._opened.read(inside, ids)
+            self._check_masks(found.mask, ids)
         except (ValueError, OSError) as error:
             # TensorFlow makes another of it, without its type and its end.
             self._failure = error
@@ -251,6 +255,16 @@ class Batches:
                 f"{centers_zyx[at].tolist()}, and {self._opened.image.address} "
                 f"is {domain}: the pairs are of another volume, or of voxels "
                 f"of another size (sample_pairs --voxel_size_nm)."
+            )
+
+    def _check_masks(self, mask: np.ndarray, ids: np.ndarray) -> None:
+        empty = ids[np.logical_not(mask.any(axis=(1, 2, 3)))]
+        if len(empty) > _MOST_EMPTY * len(ids):
+            raise ValueError(
+                f"{len(empty)} of {len(ids)} views of a batch have no voxel of "
+                f"their segment (the first: {empty[0]}): are the pairs "
+                f"of {self._opened.segmentation.address}, and counted in its "
+                f"voxels (sample_pairs --voxel_size_nm)?"
             )
 
     def _view(

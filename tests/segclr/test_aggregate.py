@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from ffn_tf.volume import files
 from segclr import aggregate
 from segclr.aggregation import geodesic
 from segclr.embedding import places, table
@@ -41,6 +42,9 @@ def embeddings(tmp_path):
             np.full(14, 1000, np.float32),
         ),
     )
+    (tmp_path / "embed.json").write_text('{"options": {"spacing_nm": 1500}}')
+    (tmp_path / "places").mkdir()
+    np.save(tmp_path / "places" / "starts.npy", [0, 4, 9, 15])
     return tmp_path
 
 
@@ -83,6 +87,26 @@ def test_again(embeddings, tmp_path):
     assert aggregate.run(first).nodes is None
     with pytest.raises(FileExistsError, match="radius_um"):
         aggregate.run(dataclasses.replace(first, radius_um=3.0))
+
+
+def test_other_embeddings_and_unfinished_ones(embeddings, tmp_path):
+    aggregate.run(options(embeddings, tmp_path))
+    (tmp_path / "embed.json").write_text('{"options": {"spacing_nm": 900}}')
+    with pytest.raises(FileExistsError, match="spacing_nm"):
+        aggregate.run(options(embeddings, tmp_path))
+    table.part(tmp_path, 1).unlink()
+    with pytest.raises(ValueError, match="1 of 3 parts are still to be made"):
+        aggregate.run(options(embeddings, tmp_path))
+    (tmp_path / "embed.json").write_text("{")
+    with pytest.raises(ValueError, match=r"embed\.json: damaged"):
+        aggregate.run(options(embeddings, tmp_path))
+
+
+def test_somebody_else_is_at_it(embeddings, tmp_path):
+    (tmp_path / "means").mkdir()
+    with files.locked(tmp_path / "means", "averaging into it"):
+        with pytest.raises(BlockingIOError, match="averaging into it"):
+            aggregate.run(options(embeddings, tmp_path))
 
 
 def test_radius_0_is_the_node(embeddings, tmp_path):

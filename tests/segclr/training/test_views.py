@@ -153,6 +153,23 @@ def test_pairs_of_another_volume(world, batches, tmp_path):
         next(made)
 
 
+def test_pairs_of_another_segmentation(batches, tmp_path):
+    from segclr.sampling import pairs
+
+    gone = pairs.Pairs(
+        77,
+        np.full((8, 2, 3), 120.0),
+        np.zeros((8, 2), np.float32),
+        np.ones(8),
+    )
+    with records.writer(tmp_path / "gone") as file:
+        for message in records.encoded(gone, (10, 10, 10), records.Names()):
+            file.write(message)
+    made = batches(files=(str(tmp_path / "gone"),))
+    with pytest.raises(ValueError, match=r"8 of 8 views .*\(the first: 77\)"):
+        next(made)
+
+
 def test_damaged_and_few_pairs(world, batches, tmp_path):
     path = tmp_path / "pairs"
     data = pathlib.Path(coordinate_files(world["pairs"])[0]).read_bytes()
