@@ -487,7 +487,7 @@ def _ticks():
             "does not meet the volume",
         ),
         ({"bounding_box": "44, 16, 16"}, "bounding box"),
-        ({"subvolume_zyx": (8, 8, 8)}, "larger than their overlap"),
+        ({"subvolume_zyx": (8, 8, 8)}, "expected more voxels than neighbours"),
         ({"segmentation_output_dir": ""}, "segmentation_output_dir: expected"),
         (
             {"options": options(init_activation=0.8, move_threshold=0.81)},
