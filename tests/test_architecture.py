@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segclr.cutouts": {"sampling"},
     "segclr.model": set(),
     "segclr.training": {"sampling", "cutouts", "model"},
-    "segclr.embedding": {"cutouts", "model"},
+    "segclr.embedding": {"sampling", "cutouts", "model"},
     "segclr.aggregation": {"embedding"},
     "segclr.classification": {"model", "embedding", "aggregation"},
     "segclr.merges": {"embedding", "aggregation"},
