@@ -1,7 +1,7 @@
 # make fetch      real data from its public homes, 18 MB (needs the internet)
 # make demo       all of it on phantoms, in minutes, without data; with
 #                 DATASET=fib25, Google's network on a real crop (make fetch)
-# make test       lint and the tests; ten minutes on two idle cores
+# make test       lint and the tests; a quarter of an hour on two idle cores
 # make test-all   the slow ones too
 # make bench      the benchmarks, quick ones
 # make clean      removes the virtual environment; results in out/ stay

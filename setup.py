@@ -66,6 +66,7 @@ setuptools.setup(
         "dev": [
             "crackle-codec>=0.54",
             "hypothesis>=6",
+            "jax>=0.6",
             "moto[s3,server]>=5.2",
             "mypy>=1.15",
             "neuroglancer>=2.41",

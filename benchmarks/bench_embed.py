@@ -50,7 +50,7 @@ def _bf16_gflops() -> float | None:
     core = openvino.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         return None
-    size = 2048
+    size = 4096
     left = ops.parameter([size, size], np.float32)
     right = ops.constant(np.ones((size, size), np.float32))
     whole = openvino.Model([ops.matmul(left, right, False, False)], [left], "")

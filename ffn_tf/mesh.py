@@ -78,7 +78,7 @@ def run(
         for number, _ in enumerate(done, total - len(todo) + 1):
             progress.update(number, total, total - len(todo))
     try:
-        if missing := len(job.missing()):
+        if missing := len(job.folder.missing(job.blocks)):
             return Summary(job.folder.name, missing=missing)
         return Summary(job.folder.name, *job.finish())
     except FileNotFoundError:

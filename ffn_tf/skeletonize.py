@@ -101,7 +101,7 @@ def _made(
     todo = [box for box in who.share(job.blocks) if box in left]
     _work(_tracer, asked, todo, who, "Tracing", "blocks")
     try:
-        if missing := len(job.missing()):
+        if missing := len(job.folder.missing(job.blocks)):
             return Summary(job.folder.name, missing=missing)
         everybody = dataclasses.replace(who, shard="")
         _work(_joiner, asked, job.groups(), everybody, "Joining", "groups")

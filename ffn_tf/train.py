@@ -39,6 +39,7 @@ from ffn_tf.program.progress import Line, clock
 from ffn_tf.training import (
     augmentation,
     checkpoints,
+    folder,
     loop,
     pace,
     pipeline,
@@ -55,7 +56,7 @@ from ffn_tf.training.options import (
     open_volumes,
 )
 from ffn_tf.validation import checkpoint, ranking, record
-from ffn_tf.volume import attempt, files
+from ffn_tf.volume import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +134,7 @@ def run(
             options.keep_every_steps,
             ranking.best,
         )
-        _check_folder(root, described, kept.all())
+        folder.claim(root, described, kept.all(), MAY_CHANGE)
         _check_images(kept.all(), origin["normalisation"])
         training = loop.Training(
             step.TrainStep(
@@ -224,39 +225,6 @@ def _as_json(*parts: Any) -> dict[str, Any]:
         merged |= dataclasses.asdict(part)
     found: dict[str, Any] = json.loads(json.dumps(merged))
     return found
-
-
-def _check_folder(
-    root: pathlib.Path,
-    options: dict[str, Any],
-    kept: list[tuple[int, pathlib.Path]],
-) -> None:
-    """Refuses the folder of another training; notes this one."""
-    described = root / "train.json"
-    if not kept:
-        files.write_text(described, json.dumps(options, indent=1))
-        return
-    if not described.exists():  # Each checkpoint has the same.
-        _, newest = kept[-1]
-        found = model.origin(str(newest)).get("options", {})
-        files.write_text(described, json.dumps(found, indent=1))
-    try:
-        found = dict(json.loads(described.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{described}: damaged ({error}). Delete it: each checkpoint "
-            f"holds the same."
-        ) from error
-    old, new = (
-        {name: value for name, value in each.items() if name not in MAY_CHANGE}
-        for each in (found, options)
-    )
-    changes = attempt.changes(old, new)
-    if changes:
-        raise FileExistsError(
-            f"{root}: holds a training with other options ({changes}); give "
-            f"the same to go on with it, or another --train_dir."
-        )
 
 
 def _check_images(

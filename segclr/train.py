@@ -28,9 +28,9 @@ from typing import Any
 from ffn_tf import program
 from ffn_tf.program.progress import Line
 from ffn_tf.program.progress import clock as as_clock
-from ffn_tf.training import checkpoints, pace, summaries
+from ffn_tf.training import checkpoints, folder, pace, summaries
 from ffn_tf.training.pipeline import coordinate_files
-from ffn_tf.volume import attempt, files
+from ffn_tf.volume import files
 from segclr import model
 from segclr.cutouts import agglomeration, reading
 from segclr.training import loop, step, views
@@ -185,7 +185,7 @@ def run(
         root.mkdir(parents=True, exist_ok=True)
         stack.enter_context(files.locked(root, "training in it"))
         kept = checkpoints.Checkpoints(root, options.keep_checkpoints, 0)
-        _check_folder(root, described, bool(kept.all()))
+        folder.claim(root, described, kept.all(), _MAY_CHANGE)
         training = loop.Training(
             step.TrainStep(
                 made,
@@ -240,30 +240,6 @@ def _encoder(
     )
     made.build()
     return made
-
-
-def _check_folder(
-    root: pathlib.Path, options: dict[str, Any], has_begun: bool
-) -> None:
-    """Refuses the folder of another training; notes this one."""
-    described = root / "train.json"
-    if not has_begun:
-        files.write_text(described, json.dumps(options, indent=1))
-        return
-    try:
-        found = dict(json.loads(described.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{described}: damaged ({error}).") from error
-    old, new = (
-        {k: v for k, v in each.items() if k not in _MAY_CHANGE}
-        for each in (found, options)
-    )
-    changes = attempt.changes(old, new)
-    if changes:
-        raise FileExistsError(
-            f"{root}: holds a training with other options ({changes}); give "
-            f"the same to go on with it, or another --train_dir."
-        )
 
 
 def _say(line: str) -> None:

@@ -109,22 +109,7 @@ class Meshing:
         Raises:
           OSError: voxels cannot be read.
         """
-        ids = self.folder.ids()
-        if ids is None:
-            found, voxels = volume.labels.count_voxels_volume(self._source)
-            ids = found[voxels >= self._threshold].astype(np.uint64)
-            self.folder.begin(ids)
-        self._ids = ids
-        return self.folder.todo(self.blocks)
-
-    def missing(self) -> list[Box]:
-        """The blocks that are still to be done.
-
-        Raises:
-          FileNotFoundError: another process has finished the meshes.
-        """
-        if self.folder.ids() is None:
-            raise FileNotFoundError(f"{self.folder.name}: not begun.")
+        self._ids = self.folder.begin(self._source, self._threshold)
         return self.folder.todo(self.blocks)
 
     def make(self, box: Box) -> None:

@@ -91,13 +91,9 @@ class Skeletonizing:
         Raises:
           OSError: voxels cannot be read.
         """
-        ids = self.folder.ids()
-        if ids is None:
-            found, voxels = volume.labels.count_voxels_volume(self._source)
-            is_large = voxels >= self._options.dust_threshold
-            ids = found[is_large].astype(np.uint64)
-            self.folder.begin(ids)
-        self._ids = ids
+        self._ids = self.folder.begin(
+            self._source, self._options.dust_threshold
+        )
         return self.folder.todo(self.blocks)
 
     def trace(self, box: Box) -> None:
@@ -120,16 +116,6 @@ class Skeletonizing:
         }
         self.folder.write_files(files)
         self.folder.done(box, [int(names[number - 1]) for number in pieces])
-
-    def missing(self) -> list[Box]:
-        """The blocks that are still to be done.
-
-        Raises:
-          FileNotFoundError: another process has finished the skeletons.
-        """
-        if self.folder.ids() is None:
-            raise FileNotFoundError(f"{self.folder.name}: not begun.")
-        return self.folder.todo(self.blocks)
 
     # -- (2) -----------------------------------------------------------------
 

@@ -9,6 +9,7 @@
     summaries       ... for TensorBoard
 (6) checkpoints   what training goes on from
     state           ... of a network and its optimizer
+    folder          ... and whose training it is
 (7) loop          all of it, until the last step
     pace            ... and when it tells how it is going
 

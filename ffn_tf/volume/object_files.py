@@ -23,9 +23,10 @@ import numpy as np
 import tensorstore as ts
 
 from ffn_tf.volume import address as address_lib
-from ffn_tf.volume import attempt
+from ffn_tf.volume import attempt, labels
 from ffn_tf.volume import place as place_lib
 from ffn_tf.volume.box import Box
+from ffn_tf.volume.store import Volume
 
 NOTES = ".partial/"
 _JOB, _IDS = f"{NOTES}job.json", f"{NOTES}ids"
@@ -130,10 +131,27 @@ class ObjectFolder:
             return None
         return np.frombuffer(found.value, "<u8").astype(np.uint64)
 
-    def begin(self, ids: np.ndarray) -> None:
-        """Notes what is to be made."""
-        self.write_files({_JOB: json.dumps(self._made_by, indent=1).encode()})
-        self.write_files({_IDS: ids.astype("<u8").tobytes()})
+    def begin(self, segments: Volume, dust_threshold: int) -> np.ndarray:
+        """Notes what is to be made, if it is not noted: of large segments.
+
+        Args:
+          segments: what they are counted in, the first time.
+          dust_threshold: voxels of a segment, at least.
+
+        Returns:
+          [n] uint64, sorted: which segments.
+
+        Raises:
+          OSError: voxels cannot be read.
+        """
+        ids = self.ids()
+        if ids is None:
+            found, voxels = labels.count_voxels_volume(segments)
+            ids = found[voxels >= dust_threshold].astype(np.uint64)
+            job = json.dumps(self._made_by, indent=1).encode()
+            self.write_files({_JOB: job})
+            self.write_files({_IDS: ids.astype("<u8").tobytes()})
+        return ids
 
     # -- block by block ------------------------------------------------------
 
@@ -141,6 +159,16 @@ class ObjectFolder:
         """Those of the blocks that are not done."""
         done = {key.decode() for key in self._files.list(_ALL_NOTES).result()}
         return [box for box in boxes if _note(box) not in done]
+
+    def missing(self, boxes: Iterable[Box]) -> list[Box]:
+        """`todo`, after all workers have ended.
+
+        Raises:
+          FileNotFoundError: another process has completed the folder.
+        """
+        if self.ids() is None:
+            raise FileNotFoundError(f"{self.name}: not begun.")
+        return self.todo(boxes)
 
     def done(self, box: Box, segments: Iterable[int]) -> None:
         """Notes a block whose files are stored, and the segments in it."""

@@ -14,7 +14,6 @@ import pathlib
 from typing import Any
 
 import keras
-import numpy as np
 
 from ffn_tf.model import folder as folder_lib
 from segclr.model import resnet
@@ -178,8 +177,3 @@ def load(folder: str | os.PathLike[str]) -> Encoder:
     encoder = folder_lib.read(root, _made)
     folder_lib.refuse_not_finite(encoder, str(folder))
     return encoder
-
-
-def num_parameters(encoder: Encoder) -> int:
-    """Weights that training changes."""
-    return int(sum(np.prod(w.shape) for w in encoder.trainable_weights))

@@ -4,7 +4,6 @@ On what Keras runs here: TensorFlow, or JAX with KERAS_BACKEND=jax.
 """
 
 import functools
-import importlib.util
 import json
 import os
 import re
@@ -295,11 +294,9 @@ def test_bricks():
     assert np.isnan(found.read(1, everything)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(
-    device.name() == "jax" or importlib.util.find_spec("jax") is None,
-    reason="needs jax (pip install jax), beside TensorFlow",
-)
+@pytest.mark.skipif(device.name() == "jax", reason="this is JAX already")
 def test_all_of_it_on_jax():
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", __file__]
     subprocess.run(

@@ -1,6 +1,7 @@
 """embed: what comes out, whoever works; killed; bad input; the program."""
 
 import dataclasses
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -58,8 +59,6 @@ def small_tasks(monkeypatch):
 
 
 def read(options):
-    import pathlib
-
     return table.read_nodes(pathlib.Path(options.output_dir))
 
 
@@ -92,8 +91,6 @@ def test_each_node_has_its_cutout_s_embedding(options, encoder):
 
 @pytest.mark.usefixtures("small_tasks")
 def test_edges_lead_along_the_neurites(options):
-    import pathlib
-
     embed.run(options)
     found = read(options)
     edges = table.read_edges(pathlib.Path(options.output_dir), np.array([2]))
@@ -259,8 +256,6 @@ def test_bad_input(options, changes, message):
 
 
 def test_a_damaged_part(options):
-    import pathlib
-
     embed.run(options)
     part = table.part(pathlib.Path(options.output_dir), 0)
     part.write_bytes(part.read_bytes()[:50])
