@@ -34,7 +34,7 @@ def test_the_whole_release(h01, brightness):
 
 def test_where_there_is_tissue(h01, brightness):
     whole = plan(brightness)
-    found = plan(brightness, tissue=f"{H01}#em?mip=9&missing=zero")
+    found = plan(brightness, tissue=f"{H01}#em_coarse")
     assert found.subvolumes + found.empty == whole.subvolumes
     assert 0 < found.subvolumes < whole.subvolumes / 1000
 
