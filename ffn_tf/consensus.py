@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 from typing import Any
 
 from ffn_tf import evaluation, program, volume
@@ -129,8 +130,9 @@ def main(argv: list[str]) -> None:
         )
     program.finish(
         wrote,
-        f"python -m ffn_tf.evaluate --segmentation={options.output} "
-        f"--truth=ADDRESS --output_dir=out/scores",
+        f"python -m ffn_tf.evaluate "
+        f"--segmentation={shlex.quote(options.output)} --truth=ADDRESS "
+        f"--output_dir=out/scores",
     )
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import shlex
 
 from ffn_tf import program
 from ffn_tf.assembly import meshing
@@ -104,7 +105,7 @@ def main(argv: list[str]) -> None:
         program.from_flags(jobs.Options),
     )
     wrote = f"nothing: {summary.folder} is complete, made the same before"
-    following = f"python -m ffn_tf.view {options.segmentation}"
+    following = f"python -m ffn_tf.view {shlex.quote(options.segmentation)}"
     if summary.missing:
         wrote = (
             f"a part of {summary.folder}; {summary.missing} blocks are for "

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 import dataclasses
 import json
 import pathlib
+import shlex
 from typing import Any
 
 import numpy as np
@@ -217,8 +218,9 @@ def main(argv: list[str]) -> None:
         wrote = f"nothing: {options.output} is complete, made the same before"
     program.finish(
         wrote,
-        f"python -m ffn_tf.evaluate --segmentation={options.output} "
-        f"--truth=ADDRESS --output_dir=out/scores",
+        f"python -m ffn_tf.evaluate "
+        f"--segmentation={shlex.quote(options.output)} --truth=ADDRESS "
+        f"--output_dir=out/scores",
     )
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import pathlib
+import shlex
 from typing import Any
 
 from ffn_tf import model, program, volume
@@ -75,6 +76,14 @@ class Options:
         help="Fields of view that one device does in a second, for the plan: "
         "what benchmarks/bench_fov.py says (10: two cores, fib25's network).",
     )
+
+
+_BESIDE_THE_REQUEST = (Options, run_options.RunOptions, jobs.Options)
+_FLAGS = (
+    *_BESIDE_THE_REQUEST,
+    request_lib.InferenceRequest,
+    options_lib.InferenceOptions,
+)
 
 
 def run(
@@ -173,7 +182,7 @@ def plan(
     asked = geometry.field_of_view(request)
     view = model.load(request.model_checkpoint, asked).view
     deltas = geometry.deltas(request, view, options.fast)
-    with volume.open(request.image) as image:
+    with extent.opened(request.image) as image:
         domain = extent.asked(image, options.bounding_box)
         # As the run will, of a few; of the whole there may be millions.
         cut = options.subvolume_zyx, options.overlap_zyx
@@ -233,7 +242,10 @@ def _request(path: str, *, measure: bool) -> request_lib.InferenceRequest:
         options = dataclasses.replace(options, **ours)
         if what:
             request = request_lib.InferenceRequest(**theirs)
-            line = program.command_line("run_inference", request, options)
+            rest = [program.from_flags(part) for part in _BESIDE_THE_REQUEST]
+            line = program.command_line(
+                "run_inference", request, options, *rest
+            )
             progress.note(f"{what}: {line}")
         if measure:
             theirs = _normalisation(theirs) | theirs
@@ -272,7 +284,7 @@ def _normalisation(given: dict[str, Any]) -> dict[str, float]:
     values, how = known[0], "as in training"
     if len(known) > 1:
         how = "as measured"
-        with volume.open(given["image"]) as image:
+        with extent.opened(given["image"]) as image:
             mean, stddev = volume.grey.measured(image)
             values = round(mean, 1), round(stddev, 1)
     found = dict(zip(names, values)) | {
@@ -283,6 +295,16 @@ def _normalisation(given: dict[str, Any]) -> dict[str, float]:
         + " ".join(f"--{name}={value:g}" for name, value in found.items())
     )
     return found
+
+
+def _unplanned() -> str:
+    """The command that does what was planned."""
+    return program.given_line(
+        "run_inference",
+        *_FLAGS,
+        without=("plan_only", "fovs_per_s"),
+        also={"segmentation_output_dir": "out/segments"},
+    )
 
 
 def main(argv: list[str]) -> None:
@@ -297,9 +319,7 @@ def main(argv: list[str]) -> None:
             1 + own.forward_reverse,
         )
         print("\n".join(found.as_text()))
-        program.finish(
-            "nothing: this is only a plan", "the same without --plan_only"
-        )
+        program.finish("nothing: this is only a plan", _unplanned())
         return
     asked = (
         request,
@@ -321,13 +341,16 @@ def main(argv: list[str]) -> None:
         )
     folder = summary.output_dir
     following = (
-        f"python -m ffn_tf.evaluate --segmentation={folder} --truth=ADDRESS "
-        f"--output_dir=out/scores"
+        f"python -m ffn_tf.evaluate --segmentation={shlex.quote(folder)} "
+        f"--truth=ADDRESS --output_dir=out/scores"
     )
     if len(summary.boxes) > 1 or asked[2].shard:  # Each has ids of its own.
-        following = (
-            f"python -m ffn_tf.reconcile --segmentation_dir={folder} "
-            f"--output=precomputed://{folder}/segmentation"
+        following = shlex.join(
+            [
+                *("python", "-m", "ffn_tf.reconcile"),
+                f"--segmentation_dir={folder}",
+                f"--output=precomputed://{folder}/segmentation",
+            ]
         )
     program.finish(
         f"{made} subvolume(s) in {folder} ({summary.skipped} were there)",
@@ -336,9 +359,6 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    program.define_flags(Options)
-    program.define_flags(run_options.RunOptions)
-    program.define_flags(jobs.Options)
-    program.define_flags(request_lib.InferenceRequest)
-    program.define_flags(options_lib.InferenceOptions)
+    for part in _FLAGS:
+        program.define_flags(part)
     program.start(main)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import dataclasses
 import functools
 import pathlib
+import shlex
 from typing import Any
 
 from ffn_tf import program, volume
@@ -155,8 +156,8 @@ def main(argv: list[str]) -> None:
     )
     wrote = f"nothing: {summary.folder} is complete, made the same before"
     following = (
-        f"python -m ffn_tf.view {options.segmentation} "
-        f"--skeletons={summary.folder}"
+        f"python -m ffn_tf.view {shlex.quote(options.segmentation)} "
+        f"--skeletons={shlex.quote(summary.folder)}"
     )
     if summary.missing:
         wrote = (

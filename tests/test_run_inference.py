@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -284,6 +285,8 @@ def test_without_a_network_it_is_the_shipped_one(asked, tmp_path, capsys):
     assert request.options == options_lib.SHIPPED
     said = capsys.readouterr().err
     assert "--min_segment_size=2000 --disco_seed_threshold=-1" in said
+    asked(f"--image={tmp_path}/em.npy", "--fast", "--overlap_zyx=9,8,7")
+    assert "--overlap_zyx=9,8,7 --fast" in capsys.readouterr().err
     request, _ = asked(f"--image={tmp_path}/em.npy", "--min_segment_size=7")
     assert request.options.min_segment_size == 7
     assert request.options.disco_seed_threshold == -1
@@ -378,6 +381,30 @@ def test_a_plan_says_what_all_of_it_costs(files, tmp_path):
     )
     once = run_inference.plan(request, run_options.RunOptions(), 10.0, 1)
     assert float(found[1]) == pytest.approx(2 * once.fovs / 1000, rel=0.05)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_ends_with_the_command_that_does_it(files, tmp_path):
+    """What is pasted segments what was planned, with what was given."""
+    del files["segmentation_output_dir"]
+    flags = as_flags(files | {"subvolume_zyx": "22,22,14"})
+    more = ["--overlap_zyx=4,4,4", "--plan_only", "--fovs_per_s=7"]
+    out, err = start(*flags, *more).communicate(timeout=250)
+    found = shlex.split(out.split(" Next: ")[1])
+    assert found[:3] == ["python", "-m", "ffn_tf.run_inference"], err
+    assert sorted(found[3:]) == sorted(
+        [*flags, more[0], "--segmentation_output_dir=out/segments"]
+    )
+    done, err = start(*found[3:], cwd=tmp_path).communicate(timeout=250)
+    assert "Wrote 2 subvolume(s) in out/segments" in done, err
+
+
+@pytest.mark.parametrize("plan", [["--plan_only"], []])
+def test_labels_are_no_image(files, tmp_path, plan):
+    labels = tmp_path / "labels.npy"
+    np.save(labels, np.ones((30, 30, 30), np.uint64))
+    said = refused(*as_flags(files | {"image": labels}), *plan)
+    assert f"image {labels}: found a segmentation (uint64), expected EM" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -14,6 +14,23 @@ if TYPE_CHECKING:  # For it needs TensorFlow.
     from ffn_tf import model
 
 
+def opened(address: str) -> volume.Volume:
+    """The EM.
+
+    Raises:
+      ValueError, OSError: it cannot be opened, or is a segmentation.
+    """
+    image = volume.open(address)
+    if image.info.kind == "segmentation":
+        image.close()
+        raise ValueError(
+            f"image {address}: found a segmentation ({image.dtype}), expected "
+            f"EM. Name the EM; if this is it, a dataset file can say so with "
+            f"kind: image (docs/formats.md)."
+        )
+    return image
+
+
 def asked(image: volume.Volume, bounding_box: str) -> volume.Box:
     """The bounding box, given as text, clipped to the volume.
 

@@ -65,7 +65,7 @@ class Run:
             options.engine, options.compute_dtype
         )
         with contextlib.ExitStack() as opened:
-            self.image = opened.enter_context(volume.open(request.image))
+            self.image = opened.enter_context(extent.opened(request.image))
             self._check(opened)
             self._opened = opened.pop_all()
 

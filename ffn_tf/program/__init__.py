@@ -8,6 +8,7 @@ from ffn_tf.program.options import (
     define_flags,
     from_flags,
     given_flags,
+    given_line,
     mapping,
     option,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "finish",
     "from_flags",
     "given_flags",
+    "given_line",
     "mapping",
     "named",
     "option",

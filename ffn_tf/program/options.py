@@ -16,7 +16,7 @@ comma-separated integers), `tuple[str, ...]` (a comma-separated list), str with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import json
 import math
@@ -151,29 +151,58 @@ def given_flags(options: type) -> dict[str, Any]:
 
 def command_line(name: str, *options: Any) -> str:
     """`python -m ffn_tf.NAME` with what the `options` have beside defaults."""
-    words = ["python", "-m", f"ffn_tf.{name}"]
+    return _command(
+        name,
+        {
+            field.name: getattr(part, field.name)
+            for part in options
+            for field in dataclasses.fields(part)
+            if "help" in field.metadata
+            and not _same(getattr(part, field.name), _default(field))
+        },
+    )
+
+
+def given_line(
+    name: str,
+    *options: type,
+    without: Sequence[str] = (),
+    also: Mapping[str, Any] = types.MappingProxyType({}),
+) -> str:
+    """`python -m ffn_tf.NAME` with the flags that stand on the command line.
+
+    Args:
+      options: whose flags.
+      without: flags that are left out.
+      also: {flag: value} of flags that are added, unless they were given.
+    """
+    given = dict(also)
     for part in options:
-        for field in dataclasses.fields(part):
-            value = getattr(part, field.name)
-            if "help" not in field.metadata or _same(value, field.default):
-                continue
-            if isinstance(value, Mapping):
-                if value:
-                    text = json.dumps(dict(value))
-                    words.append(shlex.quote(f"--{field.name}={text}"))
-                continue
-            if isinstance(value, bool):
-                words.append(
-                    f"--{field.name}" if value else f"--no{field.name}"
-                )
-            else:
-                several = value if isinstance(value, tuple) else (value,)
-                text = ",".join(
-                    f"{v:.7g}" if isinstance(v, float) else str(v)
-                    for v in several
-                )
-                words.append(shlex.quote(f"--{field.name}={text}"))
-    return " ".join(words)
+        given |= given_flags(part)
+    return _command(name, {k: v for k, v in given.items() if k not in without})
+
+
+def _command(name: str, values: Mapping[str, Any]) -> str:
+    words = ["python", "-m", f"ffn_tf.{name}"]
+    for key, value in values.items():
+        if isinstance(value, bool):
+            words.append(f"--{key}" if value else f"--no{key}")
+            continue
+        if isinstance(value, Mapping):
+            text = json.dumps(dict(value))
+        else:
+            several = value if isinstance(value, tuple) else (value,)
+            text = ",".join(
+                f"{v:.7g}" if isinstance(v, float) else str(v) for v in several
+            )
+        words.append(f"--{key}={text}")
+    return shlex.join(words)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _same(value: Any, default: Any) -> bool:

@@ -120,6 +120,15 @@ def test_command_line_and_back(parse, options):
     assert program.command_line("demo", Options()) == "python -m ffn_tf.demo"
 
 
+def test_the_flags_that_were_given_and_back(parse):
+    given = ["--name=it's x y", "--nois_on", "--size_zyx=4,5,6", "--limit=0"]
+    parse(Options, *given)
+    line = program.given_line(
+        "demo", Options, without=("limit",), also={"kind": "b", "name": "n"}
+    )
+    assert shlex.split(line)[3:] == ["--kind=b", *given[:-1]]
+
+
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
