@@ -13,7 +13,7 @@ How it is made, in the order in which it happens:
 
   (1) habits, growth   neurites grow into the room that is left (clearance)
   (2) warp             space is bent, which makes them uneven
-  (3) organelles       what is inside them
+  (3) organelles       what is inside them, by cell type (cells)
   (4) nearest          space is divided among them: labels and membranes
   (5) render           what a microscope sees
   (6) voxels           sections, noise: voxels

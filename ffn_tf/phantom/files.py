@@ -8,6 +8,7 @@ An output folder, which appears when it is complete, holds
   image.zarr     uint8
   labels.zarr    uint64
   truth.npz      centre lines and types (skeletons.py)
+  types.csv      segment,label: types, as segclr.classify reads them
   dataset.yaml   names the volumes: roles `image` and `truth`
 """
 
@@ -84,7 +85,12 @@ def write(
                 block = voxels.generate(options, box)
                 em.write(box, block.image)
                 ids.write(box, block.labels)
-        skeletons.save(making / "truth.npz", skeletons.truth(options))
+        truth = skeletons.truth(options)
+        skeletons.save(making / "truth.npz", truth)
+        rows = [f"{label},{type_}\n" for label, type_ in truth.types.items()]
+        volume.files.write_text(
+            making / "types.csv", "".join(["segment,label\n", *rows])
+        )
         _describe(options, making)
         making.rename(folder)
     except BaseException:

@@ -273,12 +273,17 @@ def _paint(world: _World, tree: Tree, reach: float) -> None:
         )
 
 
-def grow(size_nm: tuple[float, float, float], seed: int) -> list[Tree]:
+def grow(
+    size_nm: tuple[float, float, float],
+    seed: int,
+    which: tuple[habits.Habit, ...] = habits.HABITS,
+) -> list[Tree]:
     """(1) The neurites of a world around the box `0..size_nm` (zyx).
 
     Args:
       size_nm: edge lengths of the volume that is to be filled.
       seed: which tissue.
+      which: habits, in the order in which they come.
 
     Returns:
       Trees, in nm, in the order in which they grew.
@@ -292,8 +297,8 @@ def grow(size_nm: tuple[float, float, float], seed: int) -> list[Tree]:
         np.random.default_rng(seed),
     )
     trees: list[Tree] = []
-    for index, habit in enumerate(habits.HABITS):
-        widest = max(h.widest for h in habits.HABITS[index:])
+    for index, habit in enumerate(which):
+        widest = max(h.widest for h in which[index:])
         trees += _populate(world, habit, reach=widest + 40)
     return trees
 

@@ -15,7 +15,7 @@ import numpy as np
 
 Range = tuple[float, float]
 
-TYPES = ("dendrite", "axon", "glia")
+TYPES = ("dendrite", "axon", "glia", "soma")
 
 # How radius follows path length: s nm -> (radius nm, inside a bouton).
 Profile = Callable[[float], tuple[float, bool]]
@@ -157,6 +157,18 @@ FINE_DENDRITE = Habit(
     depth=1,
 )
 HABITS = (TRUNK, DENDRITE, AXON, GLIA, FINE_AXON, FINE_DENDRITE)
+
+# A cell body, as far as it fits; its trunks are others' affair.
+SOMA = Habit(
+    kind="soma",
+    share=0.05,
+    radius=(700, 1100),
+    thinnest=400,
+    wiggle=0.3,
+    stiffness=1.0,
+    length=(300, 700),
+    roughness=0.1,
+)
 
 # A side process of a dendrite: a spine's neck, or a longer thin twig.
 TWIG = Habit(

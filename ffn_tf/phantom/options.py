@@ -35,6 +35,9 @@ class Options:
     inverted: bool = program.option(
         False, help="membranes bright in dark cytoplasm, as a negative"
     )
+    cell_types: int = program.option(
+        1, help="of neurons, which differ inside; with 2, cell bodies, too"
+    )
 
     def __post_init__(self) -> None:
         size = volume.box.triple(self.size_zyx, "size_zyx")
@@ -55,6 +58,10 @@ class Options:
                 raise ValueError(
                     f"{name}: expected 0 to 100, found {getattr(self, name)}."
                 )
+        if self.cell_types not in (1, 2):
+            raise ValueError(
+                f"cell_types: expected 1 or 2, found {self.cell_types}."
+            )
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, found {self.seed}.")
 

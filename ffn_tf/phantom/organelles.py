@@ -8,6 +8,9 @@ bent), and is kept as capsules whose owner is the neurite it lies in:
   reticulum      wandering tubules and sacs
   vesicles       clouds in boutons; a few with dense cores
   synapses       dark discs where a bouton meets its neighbour
+  nuclei         of cell bodies
+
+How many and how large depends on the cell type (cells.py).
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import dataclasses
 import numpy as np
 from scipy import spatial
 
+from ffn_tf.phantom import cells as cells_lib
 from ffn_tf.phantom import growth, nearest
 
 MICROTUBULE_NM = 12.0
@@ -59,6 +63,7 @@ class Organelles:
       mitochondrion_of: [m] int64, its neurite.
       microtubules, reticulum: owner is the neurite.
       vesicles, dense_cores: owner is the neurite; balls (a == b).
+      nuclei: owner is the neurite.
       synapses: the contacts.
     """
 
@@ -68,6 +73,7 @@ class Organelles:
     reticulum: nearest.Capsules
     vesicles: nearest.Capsules
     dense_cores: nearest.Capsules
+    nuclei: nearest.Capsules
     synapses: Synapses
 
 
@@ -77,6 +83,7 @@ class _Chain:
 
     owner: int
     kind: str
+    interior: cells_lib.Interior
     position: np.ndarray
     radius: np.ndarray
     part: np.ndarray
@@ -93,9 +100,13 @@ class _Chain:
 
 
 def _chains(
-    trees: list[growth.Tree], positions: list[np.ndarray]
+    trees: list[growth.Tree],
+    cells: tuple[int, ...],
+    positions: list[np.ndarray],
 ) -> Iterator[_Chain]:
-    for number, (tree, position) in enumerate(zip(trees, positions), 1):
+    for number, (tree, cell, position) in enumerate(
+        zip(trees, cells, positions), 1
+    ):
         path, part = np.array(tree.path), np.array(tree.part)
         radius = np.array(tree.radius)
         for which in range(1, path[-1] + 1):
@@ -104,6 +115,7 @@ def _chains(
                 yield _Chain(
                     number,
                     tree.kind,
+                    cells_lib.INTERIORS[cell],
                     position[nodes],
                     radius[nodes],
                     part[nodes],
@@ -129,8 +141,9 @@ def _microtubules(
     chain: _Chain, rng: np.random.Generator
 ) -> Iterator[nearest.Capsules]:
     typical = float(np.median(chain.radius))
-    per_um = {"dendrite": 55.0, "axon": 40.0, "glia": 8.0}[chain.kind]
-    number = rng.poisson(per_um * max(typical - 30, 0) / 1000)
+    per_um = {"dendrite": 55.0, "axon": 40.0, "glia": 8.0, "soma": 8.0}
+    density = per_um[chain.kind] * chain.interior.microtubules
+    number = rng.poisson(density * max(typical - 30, 0) / 1000)
     for _ in range(min(number, 18)):
         direction = rng.standard_normal((1, 3)) * 0.45
         offset = chain.across(direction)
@@ -148,13 +161,16 @@ def _reticulum(
     chain: _Chain, rng: np.random.Generator
 ) -> Iterator[nearest.Capsules]:
     typical = float(np.median(chain.radius))
-    per_um = {"dendrite": 12.0, "axon": 5.0, "glia": 8.0}[chain.kind]
-    number = rng.poisson(per_um * max(typical - 40, 0) / 1000)
-    for _ in range(min(number, 6)):
+    per_um = {"dendrite": 12.0, "axon": 5.0, "glia": 8.0, "soma": 60.0}
+    density = per_um[chain.kind] * chain.interior.reticulum
+    number = rng.poisson(density * max(typical - 40, 0) / 1000)
+    most = 60 if chain.kind == "soma" else 6 * chain.interior.reticulum
+    for _ in range(min(number, int(most))):
         count = len(chain.position)
         wander = np.cumsum(rng.standard_normal((count, 3)) * 0.35, 0)
         wander = np.sin(wander + rng.uniform(0, 6.28, 3)) * 0.55
-        width = np.clip(rng.normal(18, 12, count), 8, 50)
+        width = rng.normal(chain.interior.reticulum_nm, 12, count)
+        width = np.clip(width, 8, 50)
         first = rng.integers(0, max(count - 4, 1))
         last = first + rng.integers(4, 16)
         whole = _strand(
@@ -246,7 +262,7 @@ def _vesicles(
         crowd = rng.uniform(0.15, 1.0)
         count = rng.poisson(crowd * 0.75 * (radius / 30) ** 2.6)
         points = _ball(chain.position[node], 0.82 * radius, count, rng)
-        size = rng.normal(20, 2.5, count)
+        size = rng.normal(*chain.interior.vesicle_nm, count)
         yield _balls(points, size, np.full(count, chain.owner))
 
 
@@ -256,11 +272,19 @@ def _dense_cores(
     if chain.kind != "axon":
         return
     wide = np.flatnonzero(chain.radius > 70)
-    count = rng.binomial(len(wide), 0.12)
+    count = rng.binomial(len(wide), chain.interior.dense_cores)
     for node in rng.permutation(wide)[:count]:
         points = _ball(chain.position[node], 0.6 * chain.radius[node], 1, rng)
         size = rng.uniform(28, 42, 1)
         yield _balls(points, size, np.array([chain.owner]))
+
+
+def _nuclei(tree: growth.Tree, position: np.ndarray, owner: int) -> list:
+    """Of a cell body: a ball around its root."""
+    radius = np.array([0.62 * tree.radius[0]])
+    if tree.kind != "soma" or radius < 250:
+        return []
+    return [_balls(position[:1], radius, np.array([owner]))]
 
 
 def _synapses(
@@ -303,12 +327,16 @@ def _synapses(
 
 
 def furnish(
-    trees: list[growth.Tree], positions: list[np.ndarray], seed: int
+    trees: list[growth.Tree],
+    cells: tuple[int, ...],
+    positions: list[np.ndarray],
+    seed: int,
 ) -> Organelles:
     """The organelles of grown neurites.
 
     Args:
       trees: as grown; neurite k + 1 is trees[k].
+      cells: the type of each, an index of cells.INTERIORS.
       positions: [n, 3] nm each, where the nodes are in the bent tissue.
       seed: which tissue.
     """
@@ -318,9 +346,12 @@ def furnish(
         "reticulum": [_none()],
         "vesicles": [_none()],
         "dense_cores": [_none()],
+        "nuclei": [_none()],
     }
     rods: list[nearest.Capsules] = []
-    for chain in _chains(trees, positions):
+    for number, (tree, position) in enumerate(zip(trees, positions), 1):
+        parts["nuclei"] += _nuclei(tree, position, number)
+    for chain in _chains(trees, cells, positions):
         rods += _mitochondria(chain, rng)
         parts["microtubules"] += _microtubules(chain, rng)
         parts["reticulum"] += _reticulum(chain, rng)

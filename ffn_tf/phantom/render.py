@@ -7,6 +7,7 @@ up from the inside out:
   (1) cytoplasm      a level for each neurite, cloudy, with dark grains
   (2) fibres         microtubules, reticulum, vesicles, dense cores
   (3) mitochondria   dark, with cristae; cover what is beneath
+      nuclei         pale, with dark clumps, in an envelope
   (4) membranes      two dark lines and a cleft at the borders of neurites
   (5) synapses       dark material on both sides of a membrane
   (6) optics         blurred by the point spread
@@ -20,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ffn_tf.phantom import nearest, noise, organelles
+from ffn_tf.phantom import cells, nearest, noise, organelles
 from ffn_tf.phantom import samples as samples_lib
 from ffn_tf.phantom import tissue as tissue_lib
 
@@ -140,6 +141,7 @@ def _cytoplasm(
             "dendrite": (156, 26, 29),
             "axon": (130, 46, 24),
             "glia": (104, 24, 20),
+            "soma": (146, 26, 26),
         }[kind]
         level[index] = bright + range_ * first[index]
         grain[index] = coarse * (0.7 + 0.6 * second[index])
@@ -197,7 +199,15 @@ def _mitochondria(
         bend = np.clip(uneven[where][inside], -2.5, 2.5)
         surface = rod.distance(points).min(1).astype(np.float32) + 9 * bend
         surface = np.maximum(surface, 24 - depth[where][inside])
-        core = _matrix(seed, int(number), surface, points, bend)
+        cell = tissue.cells[contents.mitochondrion_of[number] - 1]
+        core = _matrix(
+            seed,
+            int(number),
+            cells.INTERIORS[cell],
+            surface,
+            points,
+            bend,
+        )
         block = grey[where]
         block[inside] += _rise(-surface, -7, 9) * (core - block[inside])
         block[inside] += 8 * _hat(surface - 22, 9)
@@ -206,6 +216,7 @@ def _mitochondria(
 def _matrix(
     seed: int,
     number: int,
+    interior: cells.Interior,
     surface: np.ndarray,
     points: np.ndarray,
     bend: np.ndarray,
@@ -214,12 +225,45 @@ def _matrix(
     axis = _uniform(seed, 6, number * 3 + np.arange(3)) - 0.5
     axis = axis / (np.sqrt((axis * axis).sum()) + 1e-6)
     z, y, x = (points[:, k] * axis[k] for k in range(3))
-    phase = ((z + y + x) * (2 * np.pi / 62)).astype(np.float32) + 5 * bend
+    wave = 2 * np.pi / interior.crista_nm
+    phase = ((z + y + x) * wave).astype(np.float32) + 5 * bend
     cristae = np.maximum(np.cos(phase), 0) ** 3
     pale = float(_uniform(seed, 7, np.array([number]))[0])
     level = 70 + 10 * pale if pale < 0.7 else 96 + 12 * pale
+    level += interior.matrix
     grey = level + 24 * cristae * _rise(-surface, 14, 30)
     return grey - (level - 66) * _bump(surface + 7, 7)
+
+
+def _nuclei(
+    grey: np.ndarray,
+    owner: np.ndarray,
+    depth: np.ndarray,
+    tissue: tissue_lib.Tissue,
+    samples: samples_lib.Samples,
+) -> None:
+    """(3) Balls that stay inside their cell body."""
+    low, high = samples.low_nm - _SEAM_NM, samples.high_nm + _SEAM_NM
+    near = tissue.contents.nuclei.near(low, high)
+    if not len(near):
+        return
+    clumps = noise.smooth_on(_key(tissue.seed, 10), 160.0, samples.axes)
+    for number in np.unique(near.owner):
+        ball = near[near.owner == number]
+        where = samples.around(*ball.bounds(_SEAM_NM))
+        if where is None:
+            continue
+        inside = owner[where] == number
+        points = samples.points(where)[inside]
+        if not len(points):
+            continue
+        surface = ball.distance(points).min(1).astype(np.float32)
+        surface = np.maximum(surface, 60 - depth[where][inside])
+        core = 150 - 34 * np.clip(clumps[where][inside], 0, 2)
+        core -= 30 * _bump(surface + 45, 25)  # Chromatin at the envelope.
+        block = grey[where]
+        block[inside] += _rise(-surface, -7, 9) * (core - block[inside])
+        block[inside] -= 70 * (_bump(surface + 14, 8) + _bump(surface - 14, 8))
 
 
 def _membrane_distance(
@@ -261,10 +305,12 @@ def _synapses(
     grey: np.ndarray,
     owner: np.ndarray,
     distance: np.ndarray,
-    synapses: organelles.Synapses,
+    tissue: tissue_lib.Tissue,
     samples: samples_lib.Samples,
 ) -> None:
     """(5) Dark on both sides of a membrane; a dense bar in the bouton."""
+    low, high = samples.low_nm - 300, samples.high_nm + 300
+    synapses = tissue.contents.synapses.near(low, high)
     for number, center in enumerate(synapses.position):
         radius = float(synapses.radius[number])
         where = samples.around(center - radius - 60, center + radius + 60)
@@ -281,7 +327,9 @@ def _synapses(
         disc = _rise(-spread, -radius, -0.6 * radius)
         disc *= _rise(-np.abs(height), -70, -45)
         before = owner[where] == synapses.owner[number]
-        thick = np.where(before, np.float32(10), np.float32(24))
+        cell = tissue.cells[synapses.owner[number] - 1]
+        coat_nm = np.float32(cells.INTERIORS[cell].coat_nm)
+        thick = np.where(before, np.float32(10), coat_nm)
         coat = disc * _rise(thick + 12 - distance[where], 0, 12)
         bar = before * _hat(height + 26, 14) * _hat(spread, 18)
         cover = np.maximum(0.75 * coat, 0.9 * bar)
@@ -321,10 +369,9 @@ def render(
     grey = _cytoplasm(tissue, owner, distance, samples)
     _fibres(grey, distance, tissue.contents, samples)
     _mitochondria(grey, owner, distance, tissue, samples)
+    _nuclei(grey, owner, depth, tissue, samples)
     _membranes(grey, distance, tissue.seed, samples)
-    low, high = samples.low_nm - 300, samples.high_nm + 300
-    synapses = tissue.contents.synapses.near(low, high)
-    _synapses(grey, owner, distance, synapses, samples)
+    _synapses(grey, owner, distance, tissue, samples)
     for axis, step in enumerate(samples.step_nm):
         grey = ndimage.gaussian_filter1d(
             grey, _blur(step), axis, truncate=_BLUR_STDS

@@ -21,9 +21,9 @@ import os
 import numpy as np
 
 from ffn_tf import volume
+from ffn_tf.phantom import cells, voxels, warp
 from ffn_tf.phantom import options as options_lib
 from ffn_tf.phantom import tissue as tissue_lib
-from ffn_tf.phantom import voxels, warp
 
 # Vertices are at most this far apart.
 _SPACING_NM = 60.0
@@ -51,7 +51,8 @@ class Truth:
     Attributes:
       skeletons: by label; neurites whose centre lines stay outside the volume
         have none, though they may have voxels.
-      types: by label, for all labels: "axon", "dendrite" or "glia".
+      types: by label, for all labels: "axon", "dendrite" or "glia"; with two
+        types of cells "axon a", "axon b", "dendrite a", ..., and "soma".
     """
 
     skeletons: Mapping[int, Skeleton]
@@ -60,7 +61,7 @@ class Truth:
 
 def truth(options: options_lib.Options) -> Truth:
     """The truth about the phantom `options`."""
-    tissue = tissue_lib.grow_tissue(options.size_nm, options.seed)
+    tissue = tissue_lib.of(options)
     grown = [_subdivided(tissue, k) for k in range(len(tissue.kinds))]
     counts = np.cumsum([len(s.vertices_nm) for s in grown])[:-1]
     points = warp.physical_at(
@@ -74,7 +75,11 @@ def truth(options: options_lib.Options) -> Truth:
         if keep.any():
             moved = dataclasses.replace(skeleton, vertices_nm=vertices)
             skeletons[index + 1] = _cut(moved, keep)
-    return Truth(skeletons, dict(enumerate(tissue.kinds, 1)))
+    types = [
+        cells.label(kind, cell, options.cell_types)
+        for kind, cell in zip(tissue.kinds, tissue.cells)
+    ]
+    return Truth(skeletons, dict(enumerate(types, 1)))
 
 
 def _subdivided(tissue: tissue_lib.Tissue, index: int) -> Skeleton:

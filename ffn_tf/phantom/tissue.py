@@ -12,7 +12,9 @@ import functools
 
 import numpy as np
 
-from ffn_tf.phantom import growth, nearest, organelles, warp
+from ffn_tf.phantom import cells as cells_lib
+from ffn_tf.phantom import growth, habits, nearest, organelles, warp
+from ffn_tf.phantom import options as options_lib
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,6 +25,7 @@ class Tissue:
       seed: which tissue.
       tubes: the neurites in the grown space; divide space by them.
       kinds: of neurite k + 1, one of habits.TYPES.
+      cells: of neurite k + 1, an index of cells.INTERIORS.
       nodes: [n, 3] nm each, centre lines in physical space.
       radii: [n] nm each.
       parents: [n] each, -1 for the root.
@@ -32,6 +35,7 @@ class Tissue:
     seed: int
     tubes: nearest.Capsules
     kinds: tuple[str, ...]
+    cells: tuple[int, ...]
     nodes: tuple[np.ndarray, ...]
     radii: tuple[np.ndarray, ...]
     parents: tuple[np.ndarray, ...]
@@ -49,10 +53,20 @@ def _tubes(number: int, tree: growth.Tree) -> nearest.Capsules:
     )
 
 
+def of(options: options_lib.Options) -> Tissue:
+    """The tissue of a phantom."""
+    return grow_tissue(options.size_nm, options.seed, options.cell_types)
+
+
 @functools.lru_cache(maxsize=2)
-def grow_tissue(size_nm: tuple[float, float, float], seed: int) -> Tissue:
+def grow_tissue(
+    size_nm: tuple[float, float, float], seed: int, cell_types: int = 1
+) -> Tissue:
     """The tissue of a seed in and around the box `0..size_nm` (zyx)."""
-    trees = growth.grow(size_nm, seed)
+    bodies = (habits.SOMA,) if cell_types > 1 else ()
+    trees = growth.grow(size_nm, seed, (*bodies, *habits.HABITS))
+    kinds = tuple(tree.kind for tree in trees)
+    cells = cells_lib.assigned(kinds, seed, cell_types)
     lengths = [len(tree) for tree in trees]
     grown = np.concatenate([tree.position for tree in trees])
     physical = np.split(warp.physical_at(seed, grown), np.cumsum(lengths)[:-1])
@@ -61,9 +75,10 @@ def grow_tissue(size_nm: tuple[float, float, float], seed: int) -> Tissue:
         tubes=nearest.Capsules.joined(
             [_tubes(number, tree) for number, tree in enumerate(trees, 1)]
         ),
-        kinds=tuple(tree.kind for tree in trees),
+        kinds=kinds,
+        cells=cells,
         nodes=tuple(physical),
         radii=tuple(np.array(tree.radius) for tree in trees),
         parents=tuple(np.array(tree.parent) for tree in trees),
-        contents=organelles.furnish(trees, physical, seed),
+        contents=organelles.furnish(trees, cells, physical, seed),
     )

@@ -53,7 +53,7 @@ def generate(
             f"A block must lie in the phantom and not be empty: found {box}, "
             f"expected one in {options.domain}."
         )
-    tissue = tissue_lib.grow_tissue(options.size_nm, options.seed)
+    tissue = tissue_lib.of(options)
     grey, labels = _sections(tissue, options, box)
     if options.inverted:
         grey = 255 - grey

@@ -25,6 +25,8 @@ def test_blocks_are_written_where_they_belong(
         assert labels.info.kind == "segmentation"
         assert image.attributes["options"]["seed"] == options.seed
     assert skeletons.load(tmp_path / "out/truth.npz").types == truth.types
+    first, second, *_ = (tmp_path / "out/types.csv").read_text().splitlines()
+    assert (first, second) == ("segment,label", f"1,{truth.types[1]}")
     with pytest.raises(FileExistsError, match="exists already"):
         phantom.write(options, tmp_path / "out")
 

@@ -26,7 +26,7 @@ def test_the_same_seed_grows_the_same(trees):
 
 
 def test_all_types_grow(trees):
-    assert {tree.kind for tree in trees} == set(habits.TYPES)
+    assert {tree.kind for tree in trees} == {h.kind for h in habits.HABITS}
     parts = {part for tree in trees for part in tree.part}
     assert parts == {growth.SHAFT, growth.BOUTON, growth.TWIG, growth.HEAD}
     for tree in trees:
@@ -64,7 +64,7 @@ def test_no_centre_line_is_claimed_by_another_neurite(trees):
 def test_no_tube_is_thinner_than_its_kind_allows(trees):
     thinnest = {
         kind: min(h.thinnest for h in habits.HABITS if h.kind == kind)
-        for kind in habits.TYPES
+        for kind in {h.kind for h in habits.HABITS}
     }
     for tree in trees:
         assert min(tree.radius) >= thinnest[tree.kind]
