@@ -35,6 +35,8 @@ from ffn_tf.jobs.tasks import Done, Failed, Outcome
 # Is told now and then how far the work is: the canvases in flight in this
 # process, and its clock, if it works itself.
 Watch = Callable[[list[canvas_lib.Canvas], timing_lib.Clock | None], None]
+# Counters of the second pass, in files of runs that have one.
+FILLED = ("fill-segments", "fill-voxels", "fill-steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Segmenter:
             len(saved.origins),
             saved.counters["voxels-segmented"],
             saved.counters["steps"],
+            volume.box.triple(saved.counters.get(name, 0) for name in FILLED),
         )
 
     def canvas(self, box: volume.Box) -> canvas_lib.Canvas:
@@ -160,19 +163,23 @@ class Segmenter:
         box = volume.Box.from_size(canvas.corner_zyx, canvas.image.shape)
         try:
             with self._clock.during("saving"):
-                self._save(canvas, box)
+                filled = self._save(canvas, box)
         except program.INPUT_ERRORS as error:
             return Failed(box, error)
         steps, segments, voxels = canvas.so_far
-        found = Segmented(segments, voxels, steps)
-        if self._run.options.fill:
-            before = canvas.before_stages[-1]
-            filled = segments - before[1], voxels - before[2], steps - before[0]
-            found = dataclasses.replace(found, filled=filled)
-        return Done(box, found)
+        return Done(box, Segmented(segments, voxels, steps, filled))
 
-    def _save(self, canvas: canvas_lib.Canvas, box: volume.Box) -> None:
-        run = self._run
+    def _save(
+        self, canvas: canvas_lib.Canvas, box: volume.Box
+    ) -> tuple[int, int, int]:
+        """Writes the result; returns what the second pass has found."""
+        run, counters, filled = self._run, canvas.counters, (0, 0, 0)
+        if run.options.fill:
+            steps, segments, voxels = np.subtract(
+                canvas.so_far, canvas.before_stages[-1]
+            ).tolist()
+            filled = segments, voxels, steps
+            counters = counters | dict(zip(FILLED, filled))
         subvolume.save(
             run.folder,
             subvolume.Subvolume(
@@ -185,7 +192,7 @@ class Segmenter:
                     for label, origin in canvas.origins.items()
                 },
                 canvas.overlaps,
-                canvas.counters,
+                counters,
                 request_lib.serialized(run.request_of_results()),
                 {
                     **run.provenance(),
@@ -197,6 +204,7 @@ class Segmenter:
             ),
         )
         states.remove(run.folder, box.start)
+        return filled
 
     def _extra(self, canvas: canvas_lib.Canvas) -> dict[str, np.ndarray]:
         extra = {}

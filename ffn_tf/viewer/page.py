@@ -48,6 +48,9 @@ _COUNTERS = {
     "moves-invalid": "moves not made: outside, or into an object",
     "moves-restricted": "moves not made: a mask, or missing data",
     "voxels-overlapping": "voxels that later objects wanted, too",
+    "fill-segments": "objects of the second pass (--fill)",
+    "fill-voxels": "voxels of the second pass",
+    "fill-steps": "network calls of the second pass",
 }
 
 _STYLE = """
@@ -85,7 +88,7 @@ class Facts:
       expected_steps: network calls that all of them will take, roughly.
       found: in those that are finished, and under way.
       steps: network calls so far, those of given-up work included.
-      steps_per_s: of all workers together, now; 0 if nobody works.
+      steps_per_s: of all workers together, in this attempt; 0: not known.
       seconds: {stage: seconds}, in the order of their happening.
       peak_memory_bytes: 0 if not known.
       shown, image: labels and EM of which slices are drawn, if there are.
@@ -183,8 +186,6 @@ def _figure(inner: str, caption: str) -> str:
 def _how_far(facts: Facts) -> str:
     found, seconds = facts.found, sum(facts.seconds.values())
     rate = facts.steps_per_s
-    if not rate and seconds:
-        rate = facts.steps / seconds
     is_done = facts.done >= facts.total
     share = 1.0
     if not is_done:
@@ -197,7 +198,10 @@ def _how_far(facts: Facts) -> str:
         (f"{facts.steps:,}", "network calls"),
     ]
     if rate:
-        tiles.append((f"{rate:.1f}/s", "fields of view"))
+        tiles.append((f"{rate:.1f}/s", "fields of view, all workers"))
+    elif seconds:
+        each = f"{facts.steps / seconds:.1f}/s"
+        tiles.append((each, "fields of view, each worker"))
     if seconds:
         tiles.append((progress.clock(seconds), "worked, all workers"))
     if rate and not is_done:

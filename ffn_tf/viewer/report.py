@@ -49,7 +49,8 @@ class Report:
         self._total, self._expected = total, expected_steps
         self._known = findings_lib.Folder(folder)
         self._written_at = time.monotonic()
-        self._begin: tuple[float, int] | None = None
+        self._begin = self._written_at, timing_lib.read(folder).steps
+        self._works_here = False
 
     def watch(
         self,
@@ -58,8 +59,9 @@ class Report:
     ) -> None:
         """Tells how far the work is; see segmenter.Watch."""
         now = time.monotonic()
-        if clock is not None and self._begin is None:
-            self._begin = now, clock.steps
+        if clock is not None and not self._works_here:  # It is set up.
+            self._begin = now, clock.everybody().steps
+            self._works_here = True
         if now - self._written_at >= page.REFRESH_S:
             self.write(canvases, clock)
 
@@ -86,11 +88,9 @@ class Report:
         done, found = self._known.read()
         for canvas in canvases:
             found += findings_lib.of_canvas(canvas)
-        rate = 0.0
-        if clock is not None and self._begin is not None:
-            since, steps = self._begin
-            rate = (clock.steps - steps) / (time.monotonic() - since)
-        timing = clock.total() if clock else timing_lib.read(self._folder)
+        timing = clock.everybody() if clock else timing_lib.read(self._folder)
+        since, steps = self._begin
+        rate = (timing.steps - steps) / max(time.monotonic() - since, 1e-9)
         return page.Facts(
             title=str(self._folder),
             done=done,

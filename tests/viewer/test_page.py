@@ -1,6 +1,7 @@
 """Page: what it says, and that it needs nothing else."""
 
 import base64
+import dataclasses
 import html.parser
 import io
 import re
@@ -131,7 +132,20 @@ def test_reloads_until_it_is_finished():
     assert 'http-equiv="refresh"' not in done
     text = " ".join(parsed(done).text)
     assert "left, about" not in text
-    assert "1.7/s" in text  # 20 calls in 12 s.
+    # 20 calls in 12 s, which several may have worked at once.
+    assert "1.7/s fields of view, each worker" in text
+    assert "all workers" in " ".join(parsed(page.written(facts())).text)
+
+
+def test_the_second_pass():
+    found = dataclasses.replace(
+        facts().found,
+        counters={"fill-segments": 3, "fill-voxels": 4567, "fill-steps": 89},
+    )
+    text = " ".join(parsed(page.written(facts(found=found))).text)
+    assert "objects of the second pass (--fill) 3" in text
+    assert "voxels of the second pass 4,567" in text
+    assert "network calls of the second pass 89" in text
 
 
 def test_colours():

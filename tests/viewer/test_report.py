@@ -1,5 +1,9 @@
 """Report: the page of a run, written while it goes on and at the end."""
 
+import dataclasses
+import json
+import types
+
 import h5py
 import numpy as np
 import pytest
@@ -94,6 +98,38 @@ def test_several_workers(asked, pages, monkeypatch):
     who = jobs.Options(executor="processes", workers=2)
     run_inference.run(*asked, who, report=True)
     assert "2 of 2" in pages[-1]
+
+
+def test_the_rate_is_that_of_all_workers(asked, pages, monkeypatch, tmp_path):
+    """Two do 100 calls in 10 s each, at the same time."""
+    run_inference.run(*asked)
+    now = 1000.0
+    clock = types.SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(report, "time", clock)
+    address, out = asked[0].image, tmp_path / "out"
+    one = report.Report(out, address, 2, 100.0)
+    for worker in range(2):
+        took = {"steps": 100, "seconds": 10.0}
+        path = out / f"timing-worker-{worker}.json"
+        path.write_text(json.dumps(took))
+    now += 10
+    one.write()
+    assert "<b>20.0/s</b>fields of view, all workers" in pages[-1]
+
+
+def test_the_second_pass(asked, pages):
+    """It finds the second box, in which there is no seed before."""
+    request = dataclasses.replace(
+        asked[0],
+        seed_policy="PolicyGrid3d",
+        seed_policy_args={"step": 29, "offsets": [8]},
+    )
+    filling = dataclasses.replace(asked[1], fill=True)
+    summary = run_inference.run(request, filling, report=True)
+    segments, _, steps = summary.filled
+    assert segments == 1 and steps > 0
+    said = 'network calls of the second pass</td><td class="n">'
+    assert f"{said}{steps:,}<" in pages[-1]
 
 
 def test_what_cannot_be_drawn_is_a_warning(asked, monkeypatch, capsys):
