@@ -117,12 +117,14 @@ def test_the_rate_is_that_of_all_workers(asked, pages, monkeypatch, tmp_path):
     assert "<b>20.0/s</b>fields of view, all workers" in pages[-1]
 
 
-def test_the_second_pass(asked, pages):
-    """It finds the second box, in which there is no seed before."""
+def test_the_second_pass(asked, pages, tmp_path):
+    """It finds a third box, between the seeds of the first."""
+    with h5py.File(tmp_path / "em.h5", "r+") as file:
+        file["raw"][3:13, 4:13, 15:31] = 165
     request = dataclasses.replace(
         asked[0],
         seed_policy="PolicyGrid3d",
-        seed_policy_args={"step": 99, "offsets": [8]},
+        seed_policy_args={"step": 29, "offsets": [8]},
     )
     filling = run_options.RunOptions(
         engine="openvino", compute_dtype="float32", fill=True
