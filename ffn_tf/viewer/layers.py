@@ -14,6 +14,7 @@ from ffn_tf.viewer import points as points_lib
 _SAMPLE_EDGE = 32
 _MOST_COUNTED = 2**24  # Voxels of the scale whose segments are counted.
 _MOST_CHOSEN = 50
+_TRANSLUCENT = 0.3
 _FAINT = 0.25  # How much of the segments that are not chosen is seen.
 
 Json = dict[str, Any]
@@ -31,7 +32,7 @@ def image(name: str, image: volume.Volume, opacity: float = 1.0) -> Json:
 
 
 def grey_range(image: volume.Volume) -> tuple[float, float]:
-    """What is black, and what is white: all but 0.5 % of samples is between.
+    """What is black, and what is white: all but 0.2 % of samples is between.
 
     Where nothing is, or a single value, what the dtype can hold.
 
@@ -45,7 +46,7 @@ def grey_range(image: volume.Volume) -> tuple[float, float]:
     if not values.size or values.min() == values.max():
         small = is_float or image.dtype.kind == "b"
         return (0, 1) if small else (0, int(np.iinfo(image.dtype).max))
-    low, high = np.percentile(values, [0.5, 99.5])
+    low, high = np.percentile(values, [0.1, 99.9])
     if is_float:
         return float(low), float(high)
     return math.floor(low), max(math.ceil(high), math.floor(low) + 1)
@@ -56,11 +57,22 @@ def segmentation(name: str, segments: Sequence[int] = ()) -> Json:
 
     Those that are chosen are shown in three dimensions, the others faintly.
     """
-    layer: Json = {"type": "segmentation", "name": name}
+    layer: Json = {
+        "type": "segmentation",
+        "name": name,
+        "skeletonRendering": {"lineWidth3d": 3},
+    }
     if len(segments):
         layer["segments"] = [f"{segment}" for segment in segments]
         layer["notSelectedAlpha"] = _FAINT
     return layer
+
+
+def translucent(layer: Json) -> Json:
+    """The layer with meshes, if it has any, that skeletons are seen through."""
+    if layer["type"] != "segmentation":
+        return layer
+    return layer | {"objectAlpha": _TRANSLUCENT}
 
 
 def largest_segments(coarsest: volume.Volume) -> list[int]:

@@ -67,11 +67,14 @@ class Scene:
             is_first = not self._layers
             layer = layers.image(name, scales[0], 1.0 if is_first else 0.5)
         else:
-            if not segments and sources.has_objects(address):
+            has = sources.objects(address)
+            if not segments and has:
                 segments = sources.with_objects(
                     address, layers.largest_segments(scales[-1])
                 )
             layer = layers.segmentation(name, segments)
+            if len(has) > 1:
+                layer = layers.translucent(layer)
         where = sources.public(address)
         self._add(
             layer, where or chunks.Chunks(scales, sources.beside(address))
@@ -85,6 +88,7 @@ class Scene:
         """
         where, ids = skeletons.opened(address)
         layer = layers.segmentation(name, ids[:_MOST_SKELETONS])
+        self._layers = [layers.translucent(one) for one in self._layers]
         self._add(layer, where)
 
     def add_points(self, name: str, path: str) -> None:
@@ -139,11 +143,12 @@ class Scene:
         size_nm = self._first.voxel_size_nm
         edges = np.array(size_nm) / min(size_nm)
         extent = float(max(domain.size * edges))
+        diagonal = float(np.linalg.norm(domain.size * edges))
         return {
             "dimensions": self.dimensions,
             "position": [v + 0.5 for v in address_lib.reversed_axes([*here])],
             "crossSectionScale": min(1.0, extent / _PANEL),
-            "projectionScale": 1.7 * min(extent, _FAR),
+            "projectionScale": 1.2 * min(diagonal, _FAR),
             "projectionOrientation": _ASIDE,
             "hideCrossSectionBackground3D": True,
             "layers": [

@@ -129,12 +129,12 @@ def beside(address: str) -> dict[str, Folder]:
     return found
 
 
-def has_objects(address: str) -> bool:
-    """Whether a precomputed volume has meshes or skeletons."""
+def objects(address: str) -> set[str]:
+    """Of "mesh" and "skeletons", what a precomputed volume has."""
     parsed = _parsed(address)
     if parsed is None or parsed.format != "precomputed":
-        return False
-    return bool(_OBJECTS & _named(parsed).keys())
+        return set()
+    return _OBJECTS & _named(parsed).keys()
 
 
 def with_objects(address: str, segments: Sequence[int]) -> list[int]:

@@ -32,8 +32,8 @@ def test_grey_range_of_floats():
     voxels = ramp(np.float32, -0.5, 0.5)
     voxels[20] = np.nan
     low, high = layers.grey_range(image(voxels))
-    assert low == pytest.approx(-0.495, abs=0.002)
-    assert high == pytest.approx(0.495, abs=0.002)
+    assert low == pytest.approx(-0.499, abs=0.002)
+    assert high == pytest.approx(0.499, abs=0.002)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_image():
 
 
 def test_segmentation():
-    assert layers.segmentation("s") == {"type": "segmentation", "name": "s"}
+    plain = layers.segmentation("s")
+    assert (plain["type"], plain["name"]) == ("segmentation", "s")
+    assert "segments" not in plain
     chosen = layers.segmentation("s", [2**63 + 1, 3])
     assert chosen["segments"] == [f"{2**63 + 1}", "3"]
     assert 0 < chosen["notSelectedAlpha"] < 0.5

@@ -93,6 +93,10 @@ def test_skeletons(made, tmp_path):
     made.add_skeletons("lines", f"{tmp_path}/7.swc")
     layer = made.state(None, "xy")["layers"][2]
     assert (layer["type"], layer["segments"]) == ("segmentation", ["7"])
+    # They are seen through meshes, and are themselves opaque.
+    em, seg, _ = made.state(None, "xy")["layers"]
+    assert 0 < seg["objectAlpha"] < 0.5
+    assert "objectAlpha" not in em | layer
     assert "lines" in made.served
 
 
@@ -121,6 +125,18 @@ def test_segments_are_chosen_where_there_are_meshes(tmp_path):
         (tmp_path / "seg" / "mesh" / "3:0.gz").touch()
         assert layer()["segments"] == ["3", "7"]
         assert layer(5)["segments"] == ["5"]
+        assert "objectAlpha" not in layer()
+        text = json.dumps(found | {"mesh": "mesh", "skeletons": "lines"})
+        (tmp_path / "seg" / "info").write_text(text)
+        assert 0 < layer(5)["objectAlpha"] < 0.5
+
+
+@pytest.mark.parametrize("layout", ["3d", "4panel"])
+def test_the_whole_box_is_seen(made, layout):
+    """Its corners are within a sphere, with some margin."""
+    state = made.state(None, layout)
+    edges = np.array(SHAPE) * SIZE_NM / min(SIZE_NM)
+    assert state["projectionScale"] > 1.15 * np.linalg.norm(edges)
 
 
 def test_a_scene_for_anybody(monkeypatch, tmp_path):

@@ -125,7 +125,7 @@ def test_coarser_scales_of_a_coarser_one(tmp_path):
 def test_folders_beside(labels, dataset, tmp_path, capsys):
     address, folder = labels
     assert sources.beside(address) == {}
-    assert not sources.has_objects(address)
+    assert not sources.objects(address)
     for name in ("meshes", "segment_properties"):
         (folder / name).mkdir()
     (tmp_path / "elsewhere").mkdir()
@@ -135,7 +135,7 @@ def test_folders_beside(labels, dataset, tmp_path, capsys):
     (folder / "info").write_text(json.dumps(info | {"skeletons": "missing"}))
     for named in (address, f"{address}?missing=zero", f"{dataset}#here"):
         assert set(sources.beside(named)) == {"mesh", "segment_properties"}
-        assert sources.has_objects(named)
+        assert sources.objects(named) == {"mesh", "skeletons"}
     assert not capsys.readouterr().err
     for outside in ("../elsewhere", f"{tmp_path}/elsewhere", "linked"):
         (folder / "info").write_text(json.dumps(info | {"mesh": outside}))
