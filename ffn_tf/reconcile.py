@@ -6,9 +6,10 @@
 Each subvolume counts its objects from 1. Where two of them overlap, objects
 that are each other's best, and agree well enough, become one
 (ffn_tf/assembly/matching.py); every object gets an id that is good everywhere,
-and each voxel is taken from the subvolume in which it lies deepest. The output
-is any address that can be written, in a bucket too; precomputed and zarr have
-all scales. In precomputed, Neuroglancer lists the segments by their size;
+and each voxel is taken from the subvolume in which it lies deepest. What is
+then smaller than run_inference's --min_segment_size is left out. The output is
+any address that can be written, in a bucket too; precomputed and zarr have all
+scales. In precomputed, Neuroglancer lists the segments by their size;
 ffn_tf.mesh adds meshes.
 
     segments.csv, report.json    in --work_dir: every segment; what to look at
@@ -129,7 +130,10 @@ def run(options: Options, rule: matching.Rule | None = None) -> Summary:
     compared = overlaps.Folder(folder, pieces, options.split_cc)
     with files.locked(folder, "reconciling with it"):
         found = global_ids.assigned(
-            _known(compared, loader), rule, split_cc=options.split_cc
+            _known(compared, loader),
+            rule,
+            split_cc=options.split_cc,
+            min_voxels=pieces.min_voxels,
         )
         told = summary.report(pieces, found)
         summary.write_csv(found, folder / "segments.csv")
@@ -157,7 +161,8 @@ def _made_by(
     return {
         "program": "ffn_tf.reconcile",
         "code": program.describe_code(),
-        "options": decides | {"subvolumes": pieces.digest},
+        "options": decides
+        | {"subvolumes": pieces.digest, "min_voxels": pieces.min_voxels},
         "subvolumes": dict(pieces.made_by),
     }
 

@@ -17,7 +17,7 @@ from servers.faults import Fault
 import subvolumes
 
 from ffn_tf import reconcile, volume
-from ffn_tf.assembly import matching, overlaps
+from ffn_tf.assembly import matching, overlaps, pieces
 from ffn_tf.inference import archive, subvolume
 from ffn_tf.volume import conversion, files
 
@@ -252,6 +252,50 @@ def test_nothing_in_any_piece(tmp_path):
     assert not read(output).any()
 
 
+def test_crumbs_at_seams_are_left_out(tmp_path):
+    """The first subvolume has an object that the second has not."""
+    made = subvolumes.MADE | {"options": {"min_segment_size": 50}}
+    first = np.zeros((8, 8, 10), np.int32)
+    first[2:6, 2:6, 1:4] = 1  # 48 voxels: too small.
+    first[:, :, 4] = 2  # 64 voxels.
+    first[:, 6:, 5:] = 3  # 80 voxels; in its core, 32.
+    second = np.zeros((8, 8, 10), np.int32)
+    second[:, :6, 5:] = 1
+    for x, labels in ((0, first), (4, second)):
+        subvolumes.save(tmp_path / "run", (0, 0, x), labels, made=made)
+    output = tmp_path / "segmentation.npy"
+    told = reconcile.run(options(tmp_path / "run", output), RULE).report
+    assert told["too_small"] == {
+        "segments": 2,
+        "voxels": 48 + 8 * 2 * 2,
+        "min_voxels": 50,
+    }
+    expected = np.zeros((8, 8, 14))
+    expected[:, :, 4], expected[:, :6, 9:] = 1, 2
+    np.testing.assert_array_equal(read(output), expected)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ({"options": {"min_segment_size": 50}}, 50),
+        ({"options": {"min_segment_size": 50}, "init_segmentation": "a"}, 0),
+        (
+            {
+                "options": {"min_segment_size": 50},
+                "consensus": {"split_min_size": 7},
+            },
+            7,
+        ),
+        ({}, 0),
+    ],
+)
+def test_what_objects_have_at_least(tmp_path, made, expected):
+    made = subvolumes.MADE | made
+    subvolumes.save(tmp_path, (0, 0, 0), np.ones((8, 8, 9), int), made=made)
+    assert pieces.found(str(tmp_path)).min_voxels == expected
+
+
 def test_a_real_one_of_google(fib25, tmp_path, capsys):
     """Its origins and its request, and a corner of its voxels."""
     with archive.read(fib25 / "sample-training2.npz") as file:
@@ -265,6 +309,8 @@ def test_a_real_one_of_google(fib25, tmp_path, capsys):
     made = options(tmp_path / "run", output, voxel_size_nm=(8.0, 8.0, 8.0))
     told = reconcile.run(made).report
     assert told["domain"]["start_zyx"] == (40, 50, 60)
+    sizes = np.bincount(labels.ravel())
+    labels[sizes[labels] < 1000] = 0  # Its min_segment_size.
     assert subvolumes.same(read(output), labels)
     assert capsys.readouterr().err == ""
 

@@ -7,6 +7,10 @@
 Ids count from 1 without gaps, in the order of the sets' first parts: by piece,
 then by id in it. Nothing depends on the order in which overlaps were counted.
 
+What has fewer voxels in all cores together than objects of the run have at
+least becomes 0: what is left of an object at a seam, say, of which the
+neighbour has nothing.
+
 With `split_cc` the parts of a set that do not hang together become objects of
 their own: numbers of cores, joined where two that touch are of one set.
 
@@ -41,6 +45,7 @@ class GlobalIds:
         `num_pieces`: two objects of one piece were joined by way of another.
       met, best, joined: pairs of ids that share a voxel in an overlap; are each
         other's best; were joined.
+      crumbs: segments that were too small, and their voxels.
     """
 
     of_numbers: list[np.ndarray]
@@ -52,13 +57,18 @@ class GlobalIds:
     met: int
     best: int
     joined: int
+    crumbs: tuple[int, int] = (0, 0)
 
     def __len__(self) -> int:
         return len(self.voxels) - 1
 
 
 def assigned(
-    known: Iterable[Known], rule: Rule, *, split_cc: bool = False
+    known: Iterable[Known],
+    rule: Rule,
+    *,
+    split_cc: bool = False,
+    min_voxels: int = 0,
 ) -> GlobalIds:
     """The global ids of all numbers of all cores.
 
@@ -68,6 +78,7 @@ def assigned(
       rule: when ids of two pieces are one object.
       split_cc: whether numbers of one object that do not hang together become
         objects of their own.
+      min_voxels: of a segment; smaller ones are left out.
     """
     pieces: list[Known] = []
     found: dict[tuple[int, int], Matched] = {}
@@ -92,6 +103,7 @@ def assigned(
         numbers,
         sets,
         pieces,
+        min_voxels,
         met=sum(one.num_met for one in found.values()),
         best=sum(one.num_best for one in found.values()),
         joined=sum(len(one.pairs) for one in found.values()),
@@ -158,15 +170,18 @@ def _counted(
     numbers: _Numbers,
     sets: np.ndarray,
     pieces: list[Known],
+    min_voxels: int,
     met: int,
     best: int,
     joined: int,
 ) -> GlobalIds:
-    roots, ids = np.unique(sets, return_inverse=True)
-    ids = ids + 1
-    total = len(roots) + 1
     voxels = _joined([piece.voxels[1:] for piece in pieces])
-    boxes = np.concatenate([piece.boxes[1:] for piece in pieces])
+    of_number, crumbs = _ids(sets, voxels, min_voxels)
+    kept = of_number > 0
+    ids, voxels = of_number[kept], voxels[kept]
+    total = int(ids.max(initial=0)) + 1
+    boxes = np.concatenate([piece.boxes[1:] for piece in pieces])[kept]
+    seeds = np.concatenate([piece.seeds[1:] for piece in pieces])[kept]
     least = np.full((total, 3), np.iinfo(np.int64).max)
     most = np.zeros((total, 3), np.int64)
     np.minimum.at(least, ids, boxes[:, 0])
@@ -175,22 +190,34 @@ def _counted(
     of_id = np.zeros(total, np.int64)
     np.add.at(of_id, ids, voxels)
     return GlobalIds(
-        numbers.by_piece(ids.astype(np.uint64)),
+        numbers.by_piece(of_number.astype(np.uint64)),
         of_id,
         np.stack([least, most], axis=1),
-        _seeds(pieces, ids, voxels, total),
-        _distinct(ids, numbers.piece, total),
-        _distinct(ids, numbers.nodes, total),
+        _seeds(seeds, ids, voxels, total),
+        _distinct(ids, numbers.piece[kept], total),
+        _distinct(ids, numbers.nodes[kept], total),
         met,
         best,
         joined,
+        crumbs,
     )
 
 
+def _ids(
+    sets: np.ndarray, voxels: np.ndarray, min_voxels: int
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """[n] int64, of each number, 0 of crumbs; how many, and their voxels."""
+    roots, index = np.unique(sets, return_inverse=True)
+    sizes = np.zeros(len(roots), np.int64)
+    np.add.at(sizes, index, voxels)
+    kept = sizes >= min_voxels
+    ids = np.where(kept, np.cumsum(kept), 0)
+    return ids[index], (int((~kept).sum()), int(sizes[~kept].sum()))
+
+
 def _seeds(
-    pieces: list[Known], ids: np.ndarray, voxels: np.ndarray, total: int
+    seeds: np.ndarray, ids: np.ndarray, voxels: np.ndarray, total: int
 ) -> np.ndarray:
-    seeds = np.concatenate([piece.seeds[1:] for piece in pieces])
     found = np.full((total, 3), -1, np.int64)
     # The last one that is written stays: the largest; of equals, the first.
     order = np.lexsort((-np.arange(len(ids)), voxels))

@@ -69,6 +69,7 @@ class Pieces:
       missing: corners (zyx) that have no piece.
       gap_zyx: voxels between neighbouring pieces where no field of view was
         centred; 0 where the overlap suffices.
+      min_voxels: what objects of the run have at least.
     """
 
     all: tuple[Piece, ...]
@@ -76,6 +77,7 @@ class Pieces:
     made_by: Mapping[str, Any]
     missing: tuple[Triple, ...] = ()
     gap_zyx: Triple = (0, 0, 0)
+    min_voxels: int = 0
 
     @property
     def domain(self) -> Box:
@@ -149,7 +151,8 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
             f"empty."
         )
     first = next(iter(headers.values()))
-    margins = _margins(first, f"{next(iter(headers))}: request")
+    source = f"{next(iter(headers))}: request"
+    margins = _margins(first, source)
     for axis, margin in zip(axes, margins):
         axis.check_overlaps(margin)
     return Pieces(
@@ -161,6 +164,7 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
         made_by,
         missing,
         triple(axis.gap(margin) for axis, margin in zip(axes, margins)),
+        _min_voxels(first, source),
     )
 
 
@@ -207,6 +211,22 @@ def _margins(header: subvolume.Header, source: str) -> Triple:
         arguments = json.loads(asked.model_args or "{}")
         size = reversed_axes(arguments.get("fov_size", (1, 1, 1)))
     return triple(n // 2 for n in size or (1, 1, 1))
+
+
+def _min_voxels(header: subvolume.Header, source: str) -> int:
+    """What objects have at least; 0 where the file does not say it.
+
+    Those that were there before the run may be smaller.
+    """
+    made = header.provenance
+    if made.get("init_segmentation"):
+        return 0
+    if consensus := made.get("consensus"):
+        return int(consensus["split_min_size"])
+    if options := made.get("options"):
+        return int(options["min_segment_size"])
+    asked = protos.parse_binary("InferenceRequest", header.request, source)
+    return int(asked.inference_options.min_segment_size)
 
 
 class _Axis:

@@ -62,6 +62,8 @@ def report(pieces: Pieces, found: GlobalIds) -> dict[str, Any]:
       objects: of all pieces, with voxels in a core.
       pairs: that met in overlaps, were each other's best, were joined.
       across: segments in more than one piece.
+      too_small: segments, voxels that were left out, for segments have
+        min_voxels at least.
       sizes: segments with 10^k voxels or more, and less than 10^(k+1).
       largest, suspicious: at most 20: id, voxels, pieces, parts.
     """
@@ -83,6 +85,11 @@ def report(pieces: Pieces, found: GlobalIds) -> dict[str, Any]:
             "joined": found.joined,
         },
         "across": int((found.num_pieces > 1).sum()),
+        "too_small": {
+            "segments": found.crumbs[0],
+            "voxels": found.crumbs[1],
+            "min_voxels": pieces.min_voxels,
+        },
         "sizes": {
             f"1e{decade}": int(count)
             for decade, count in enumerate(sizes)
@@ -118,6 +125,13 @@ def as_text(told: dict[str, Any]) -> list[str]:
         f"Pairs in overlaps: {pairs['met']} met, {pairs['best']} were each "
         f"other's best, {pairs['joined']} were joined.",
     ]
+    small = told["too_small"]
+    if small["segments"]:
+        lines.append(
+            f"Left out: {small['segments']} segments, {small['voxels']} "
+            f"voxels, for they have fewer than {small['min_voxels']} "
+            f"(run_inference's --min_segment_size)."
+        )
     if suspicious:
         shown = ", ".join(
             f"{one['id']} ({one['parts']} parts in {one['pieces']} "

@@ -120,6 +120,27 @@ def test_a_seed_that_is_not_known():
     assert found.seeds[1:].tolist() == [[20, 21, 22], [-1, -1, -1]]
 
 
+def test_crumbs():
+    """By their size in all pieces together; 10, the least, is kept."""
+    pieces = [
+        known(
+            {(1, 0): 9, (2, 0): 6, (3, 0): 10},
+            shared={1: {(2, 4): 3}},
+        ),
+        known({(4, 0): 4, (5, 0): 1}, at=10),
+    ]
+    found = global_ids.assigned(pieces, RULE, min_voxels=10)
+    assert of_numbers(found) == [[0, 0, 1, 2], [0, 1, 0]]
+    assert found.crumbs == (2, 10)
+    assert found.voxels.tolist() == [0, 10, 10]
+    assert found.boxes[1].tolist() == [[1, 2, 3], [13, 13, 13]]
+    assert found.seeds.tolist() == [[-1] * 3, [1, 2, 3], [2, 3, 4]]
+    assert found.num_pieces.tolist() == [0, 2, 1]
+    assert found.num_parts.tolist() == [0, 2, 1]
+    nothing = global_ids.assigned(pieces, RULE, min_voxels=11)
+    assert len(nothing) == 0 and nothing.crumbs == (4, 30)
+
+
 def test_nothing_at_all():
     found = global_ids.assigned([known({}), known({})], RULE)
     assert of_numbers(found) == [[0], [0]]

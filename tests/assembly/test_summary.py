@@ -1,6 +1,7 @@
 """What was assembled, for people."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -67,6 +68,7 @@ def test_report(pieces):
         "objects": 10,
         "pairs": {"met": 9, "best": 7, "joined": 5},
         "across": 2,
+        "too_small": {"segments": 0, "voxels": 0, "min_voxels": 0},
         "sizes": {"1e0": 1, "1e1": 3},
         "largest": [
             {"id": 3, "voxels": 99, "pieces": 2, "parts": 5},
@@ -87,6 +89,16 @@ def test_report(pieces):
         "subvolumes, 17 voxels): objects of one subvolume were joined by way "
         "of others.",
     ]
+
+
+def test_what_was_too_small_is_told(pieces):
+    pieces = dataclasses.replace(pieces, min_voxels=50)
+    found = dataclasses.replace(FOUND, crumbs=(3, 70))
+    told = summary.as_text(summary.report(pieces, found))
+    assert told[2] == (
+        "Left out: 3 segments, 70 voxels, for they have fewer than 50 "
+        "(run_inference's --min_segment_size)."
+    )
 
 
 def test_lists_are_short(pieces):
