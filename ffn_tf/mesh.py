@@ -43,6 +43,7 @@ class Summary:
     Attributes:
       folder: of the meshes.
       segments, pieces: how many; None if they were complete before.
+      dust: segments that are too small to have one.
       missing: blocks that other shards are to do, or have not done yet; until
         then there are no meshes.
     """
@@ -50,6 +51,7 @@ class Summary:
     folder: str
     segments: int | None = None
     pieces: int | None = None
+    dust: int = 0
     missing: int = 0
 
 
@@ -81,7 +83,8 @@ def run(
     try:
         if missing := len(job.folder.missing(job.blocks)):
             return Summary(job.folder.name, missing=missing)
-        return Summary(job.folder.name, *job.finish())
+        dust = job.folder.dust()
+        return Summary(job.folder.name, *job.finish(), dust)
     except FileNotFoundError:
         # The shard that ended at the same moment may have tidied up.
         if meshing.Meshing(options.segmentation, how).folder.is_complete:
@@ -117,6 +120,8 @@ def main(argv: list[str]) -> None:
             f"meshes of {summary.segments} segments, in {summary.pieces} "
             f"pieces, in {summary.folder}"
         )
+        if summary.dust:
+            wrote += f"; {summary.dust} are too small (--dust_threshold)"
     program.finish(wrote, following)
 
 

@@ -55,12 +55,14 @@ class Summary:
     Attributes:
       folder: of the skeletons.
       segments: how many have one; None if they were complete before.
+      dust: segments that are too small to have one.
       missing: blocks that other shards are to do, or have not done yet; until
         then there are no skeletons.
     """
 
     folder: str
     segments: int | None = None
+    dust: int = 0
     missing: int = 0
 
 
@@ -106,7 +108,8 @@ def _made(
             return Summary(job.folder.name, missing=missing)
         everybody = dataclasses.replace(who, shard="")
         _work(_joiner, asked, job.groups(), everybody, "Joining", "groups")
-        return Summary(job.folder.name, job.finish())
+        dust = job.folder.dust()
+        return Summary(job.folder.name, job.finish(), dust)
     except FileNotFoundError:
         # The shard that ended at the same moment may have tidied up.
         if blocks.Skeletonizing(*asked).folder.is_complete:
@@ -167,6 +170,8 @@ def main(argv: list[str]) -> None:
         following = "the same, when all shards have ended"
     elif summary.segments is not None:
         wrote = f"skeletons of {summary.segments} segments in {summary.folder}"
+        if summary.dust:
+            wrote += f"; {summary.dust} are too small (--dust_threshold)"
     program.finish(wrote, following)
 
 

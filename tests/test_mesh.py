@@ -37,6 +37,12 @@ def made(folder):
     return f"precomputed://{folder}"
 
 
+def test_dust_is_told(segments, command):
+    ran = command("mesh", f"--segmentation={segments}", "--dust_threshold=500")
+    assert ran.returncode == 0, ran.stderr
+    assert "; 1 are too small (--dust_threshold)." in ran.stdout
+
+
 def files(address):
     folder = pathlib.Path(address.removeprefix("precomputed://")) / "mesh"
     return {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -53,6 +59,7 @@ def test_command_line(segments, tmp_path, command):
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr == ""
     assert ran.stdout.startswith("Wrote meshes of 2 segments, in 10 pieces, in")
+    assert "too small" not in ran.stdout
     found = cloudvolume.CloudVolume(
         f"precomputed://file://{tmp_path}/segments", progress=False
     ).mesh.get(2)

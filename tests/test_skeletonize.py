@@ -69,6 +69,7 @@ def test_command_line(segments, tmp_path, command):
     ran = command(*line, f"--swc_dir={tmp_path}/swc")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("Wrote skeletons of 2 segments in ")
+    assert "; 1 are too small (--dust_threshold)." in ran.stdout
     opened = cloudvolume.CloudVolume(
         f"precomputed://file://{tmp_path}/segments", progress=False
     )
@@ -110,6 +111,21 @@ def test_any_segmentation(tmp_path):
     assert infos[0]["vertex_attributes"] == infos[1]["vertex_attributes"]
     assert found == told
     assert run(address, f"{tmp_path}/out/lines").segments is None
+
+
+def test_negative_ids_are_told(tmp_path, capsys):
+    """They are left out; positive ones of more than 53 bits are not mixed."""
+    labels = voxels().astype(np.int64)
+    labels[labels == 5] = 2**62 + 1
+    labels[labels == 2**40] = -1
+    address = f"{tmp_path}/labels.npy"
+    np.save(address, labels)
+    summary = run(address, f"{tmp_path}/lines")
+    assert (summary.segments, summary.dust) == (1, 1)
+    (one,) = skeleton.read(tmp_path / "lines")
+    assert one.id == 2**62 + 1
+    said = capsys.readouterr().err
+    assert f"{address}: 1 ids are below 0, 1080 voxels: they get no" in said
 
 
 def test_processes_and_shards(segments, tmp_path):

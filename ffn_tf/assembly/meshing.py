@@ -149,7 +149,7 @@ class Meshing:
         domain = self._source.domain
         read = Box(box.start, triple(e + 1 for e in box.end)).clipped(domain)
         found, old = volume.labels.contiguous(self._source.read(read))
-        kept = np.isin(old, self._ids)
+        kept = np.isin(old.astype(np.uint64), self._ids)
         numbers = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
         before = np.equal(box.start, domain.start)
         after = np.equal(box.end, domain.end)

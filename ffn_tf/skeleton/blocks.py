@@ -104,7 +104,7 @@ class Skeletonizing:
         """
         read = tracing.extended(box, self._source.domain)
         found, old = volume.labels.contiguous(self._source.read(read))
-        kept = np.isin(old, self._ids)
+        kept = np.isin(old.astype(np.uint64), self._ids)
         numbers = np.where(kept, np.cumsum(kept), 0).astype(np.uint32)
         names = old[kept]
         pieces = tracing.trace(

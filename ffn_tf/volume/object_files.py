@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import tensorstore as ts
 
+from ffn_tf import program
 from ffn_tf.volume import address as address_lib
 from ffn_tf.volume import attempt, labels
 from ffn_tf.volume import place as place_lib
@@ -134,6 +135,8 @@ class ObjectFolder:
     def begin(self, segments: Volume, dust_threshold: int) -> np.ndarray:
         """Notes what is to be made, if it is not noted: of large segments.
 
+        Ids below 0 are no segments, and are told.
+
         Args:
           segments: what they are counted in, the first time.
           dust_threshold: voxels of a segment, at least.
@@ -147,11 +150,25 @@ class ObjectFolder:
         ids = self.ids()
         if ids is None:
             found, voxels = labels.count_voxels_volume(segments)
-            ids = found[voxels >= dust_threshold].astype(np.uint64)
-            job = json.dumps(self._made_by, indent=1).encode()
-            self.write_files({_JOB: job})
+            positive = found > 0
+            if not positive.all():
+                program.warn(
+                    f"{segments.address}: {(~positive).sum()} ids are below 0, "
+                    f"{voxels[~positive].sum()} voxels: they get no "
+                    f"{self._what}. Segments count from 1."
+                )
+            large = positive & (voxels >= dust_threshold)
+            ids = found[large].astype(np.uint64)
+            dust = int((positive & ~large).sum())
+            job = json.dumps({**self._made_by, "dust": dust}, indent=1)
+            self.write_files({_JOB: job.encode()})
             self.write_files({_IDS: ids.astype("<u8").tobytes()})
         return ids
+
+    def dust(self) -> int:
+        """How many segments are too small, until the folder is complete."""
+        job = self._place.read_json(self._folder, _JOB) or {}
+        return int(job.get("dust", 0))
 
     # -- block by block ------------------------------------------------------
 
