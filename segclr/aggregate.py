@@ -21,9 +21,8 @@ import numpy as np
 
 from ffn_tf import program
 from ffn_tf.volume import attempt, files
-from segclr.aggregation import geodesic
+from segclr.aggregation import tables
 from segclr.embedding import table
-from segclr.embedding.places import Edges
 
 _PART = 1_000_000  # Nodes of a file, about.
 _UNFINISHED = ".aggregate"  # Is there while means are made.
@@ -109,16 +108,10 @@ def _run(
         bounds = _parts(starts, len(nodes))
         for number, (start, end) in enumerate(itertools.pairwise(bounds)):
             some = slice(start, end)
-            links, lengths = _links(nodes, edges, some)
-            made = geodesic.means(
-                nodes.embedding[some],
-                links,
-                lengths,
-                1000 * options.radius_um,
-            )
+            taken = nodes.taken(some)
+            made = tables.means(taken, edges, options.radius_um)
             part = dataclasses.replace(
-                nodes.taken(some),
-                embedding=made.astype(nodes.embedding.dtype),
+                taken, embedding=made.astype(nodes.embedding.dtype)
             )
             table.write_nodes(table.part(output, number), part)
             progress.update(number + 1, len(bounds) - 1)
@@ -140,45 +133,6 @@ def _parts(starts: np.ndarray, count: int) -> list[int]:
         if start - bounds[-1] >= _PART or start == count:
             bounds.append(start)
     return bounds
-
-
-def _links(
-    nodes: table.Nodes, edges: Edges, some: slice
-) -> tuple[np.ndarray, np.ndarray]:
-    """Edges among some nodes, whole segments, as places among them.
-
-    Nodes that have been left out have no edges; what they joined is apart.
-    """
-    segment, node = nodes.segment[some], nodes.node[some]
-    mine = (edges.segment >= segment[0]) & (edges.segment <= segment[-1])
-    # A number for each (segment, node), in their order.
-    first = np.searchsorted(segment, edges.segment[mine])
-    ends, is_there = [], np.ones(int(mine.sum()), bool)
-    last = np.searchsorted(segment, edges.segment[mine], side="right")
-    for column in edges.nodes[mine].T:
-        place = _found(node, first, last, column)
-        is_there &= place >= 0
-        ends.append(place)
-    links = np.stack(ends, axis=1)[is_there]
-    return links, edges.length_nm[mine][is_there]
-
-
-def _found(
-    node: np.ndarray, first: np.ndarray, last: np.ndarray, wanted: np.ndarray
-) -> np.ndarray:
-    """The place of each wanted node within its segment's; -1: not there.
-
-    By halving, for all at once.
-    """
-    low, high = first.copy(), last.copy()
-    while (low < high).any():
-        middle = (low + high) // 2
-        is_left = node[np.minimum(middle, len(node) - 1)] < wanted
-        go = low < high
-        low = np.where(go & is_left, middle + 1, low)
-        high = np.where(go & ~is_left, middle, high)
-    at = np.minimum(low, len(node) - 1)
-    return np.where((low < last) & (node[at] == wanted), low, -1)
 
 
 def main(argv: list[str]) -> None:

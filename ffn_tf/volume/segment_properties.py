@@ -50,6 +50,22 @@ def write(
             f"{address}: only precomputed volumes have segment properties."
         )
     place = address_lib.parse(address).place
+    place.write(f"{_FOLDER}/info", described(ids, numbers, labels).encode())
+    info = place.read_json("info") or {}
+    if info.get(_FOLDER) != _FOLDER:
+        info[_FOLDER] = _FOLDER
+        place.write("info", json.dumps(info).encode())
+
+
+def described(
+    ids: np.ndarray,
+    numbers: Mapping[str, np.ndarray],
+    labels: Sequence[str] = (),
+) -> str:
+    """The JSON of properties; see `write`.
+
+    Alone in a folder, as `info`, it is a source of a viewer's layer.
+    """
     properties: list[dict[str, Any]] = [
         {
             "id": name,
@@ -68,8 +84,4 @@ def write(
         "properties": properties,
     }
     found = {"@type": "neuroglancer_segment_properties", "inline": inline}
-    place.write(f"{_FOLDER}/info", json.dumps(found).encode())
-    info = place.read_json("info") or {}
-    if info.get(_FOLDER) != _FOLDER:
-        info[_FOLDER] = _FOLDER
-        place.write("info", json.dumps(info).encode())
+    return json.dumps(found)

@@ -1,4 +1,5 @@
 """Aggregation: embeddings of a neighbourhood, along the neurite, as one.
 
 (1) geodesic   means within a radius along the skeleton
+(2) tables     ... of all nodes of a table
 """

@@ -1,0 +1,152 @@
+"""classify: from a table and labels to types, scores and files."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from segclr import classify
+from segclr.classification import fitting, predictions
+from segclr.embedding import places, table
+from tests.segclr.classification.conftest import CLASSES, cells
+
+LINEAR = fitting.Options(head="linear", learning_rate=0.02, max_epochs=30)
+
+
+@pytest.fixture
+def embeddings(tmp_path):
+    """A table of 30 segments, and their labels: two flags."""
+    vectors, given = cells()
+    folder = tmp_path / "embeddings"
+    node = np.tile(np.arange(12), 30)
+    position = np.stack([given.cell * 9e3, node * 1e3, node * 0], axis=1)
+    table.write_nodes(
+        table.part(folder, 0),
+        table.Nodes(
+            given.cell.astype(np.uint64) + 1,
+            node,
+            position.astype(np.float64),
+            np.ones(360, np.float32),
+            np.ones(360, bool),
+            vectors,
+        ),
+    )
+    chain = np.stack([np.arange(11), np.arange(1, 12)], axis=1)
+    table.write_edges(
+        folder,
+        places.Edges(
+            np.repeat(np.arange(1, 31, dtype=np.uint64), 11),
+            np.tile(chain, (30, 1)),
+            np.full(330, 1000, np.float32),
+        ),
+    )
+    (folder / "embed.json").write_text('{"options": {"spacing_nm": 1000}}')
+    rows = [f"{i + 1},{CLASSES[i % 3]}\n" for i in range(30)]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("".join(["segment,label\n", *rows]))
+    return {"embeddings": str(folder), "labels": str(labels)}
+
+
+def test_it_learns_and_says(embeddings, tmp_path):
+    output = f"{tmp_path}/types"
+    summary = classify.run(
+        classify.Options(
+            **embeddings, output_dir=output, radii_um=(0, 2.5), counts=(6,)
+        ),
+        LINEAR,
+    )
+    found = json.loads(pathlib.Path(output, "scores.json").read_text())
+    assert found == json.loads(json.dumps(summary.scores))
+    assert found["macro_f1"] > 0.95
+    assert np.sum(found["confusion"]) == found["test_nodes"]
+    assert [p["radius_um"] for p in found["by_radius"]] == [0, 2.5]
+    assert [p["count"] for p in found["by_count"]] == [6]
+    shown = classify.as_table(found)
+    assert "macro-F1 " in shown and "R   2.5 um" in shown
+    typed = predictions.read(pathlib.Path(output))
+    assert (summary.nodes, summary.segments) == (360, 30)
+    names = np.array(typed.classes)[typed.label]
+    truth = np.array(CLASSES)[(typed.segment.astype(int) - 1) % 3]
+    assert (names == truth).mean() > 0.95
+    # The same, applied.
+    again = classify.run(
+        classify.Options(
+            embeddings["embeddings"],
+            f"{tmp_path}/again",
+            classifier=f"{output}/classifier",
+        )
+    )
+    assert (again.nodes, again.unknown) == (360, summary.unknown)
+    applied = predictions.read(tmp_path / "again")
+    np.testing.assert_allclose(applied.probability, typed.probability)
+    assert not (tmp_path / "again" / "scores.json").exists()
+
+
+def test_a_class_that_is_not_learned_is_found_unknown(embeddings, tmp_path):
+    summary = classify.run(
+        classify.Options(
+            **embeddings, output_dir=f"{tmp_path}/types", unknown=("glia",)
+        ),
+        fitting.Options(hidden=32, learning_rate=0.01, max_epochs=40),
+    )
+    found = summary.scores
+    assert found["classes"] == ["axon", "dendrite"]
+    assert found["unknown_auroc"] > 0.9
+    assert found["unknown_found"] > found["known_called_unknown"]
+    assert 60 < summary.unknown < 200
+    assert "AUROC" in classify.as_table(found)
+
+
+def test_means_are_not_averaged_again(embeddings, tmp_path):
+    folder = pathlib.Path(embeddings["embeddings"])
+    (folder / "embed.json").unlink()
+    (folder / "aggregate.json").write_text('{"options": {"radius_um": 10}}')
+    with pytest.raises(ValueError, match="holds means over 10 um already"):
+        classify.run(
+            classify.Options(
+                **embeddings, output_dir=f"{tmp_path}/x", radii_um=(5,)
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({}, "either --labels"),
+        ({"labels": "a", "classifier": "b"}, "either --labels"),
+        ({"classifier": "b", "counts": (3,)}, "are for --labels"),
+        ({"labels": "a", "radii_um": (-1,)}, "--radii_um: expected 0"),
+        ({"labels": "a", "runs": 0}, "--runs: 1 or more"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        classify.Options("x", "y", **options)
+
+
+def test_the_command_line(embeddings, tmp_path, command):
+    done = command(
+        "classify",
+        *(f"--{name}={value}" for name, value in embeddings.items()),
+        f"--output_dir={tmp_path}/types",
+        "--head=linear",
+        "--max_epochs=20",
+        "--learning_rate=0.02",
+        package="segclr",
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["class", "F1", "tested"]
+    assert lines[-1].startswith(
+        f"Wrote types of 360 nodes of 30 segments in {tmp_path}/types. Next: "
+    )
+    bad = command(
+        "classify",
+        f"--embeddings={embeddings['embeddings']}",
+        f"--labels={tmp_path}/none.csv",
+        f"--output_dir={tmp_path}/bad",
+        package="segclr",
+    )
+    assert bad.returncode
+    assert "no such file of labels" in bad.stderr
+    assert not (tmp_path / "bad").exists()
