@@ -58,6 +58,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_inference.py --quick
 	$(BIN)/python benchmarks/bench_reconcile.py --quick
 	$(BIN)/python benchmarks/bench_jobs.py --quick
+	$(BIN)/python benchmarks/bench_embeddings_io.py --quick
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -36,6 +36,7 @@ setuptools.setup(
         "cloud-volume>=12",
         "compressed-segmentation>=2.3",
         "connected-components-3d>=3.20",
+        "deflate>=0.9",
         "diskcache>=5.6",
         "edt>=3",
         "fastremap>=1.15",

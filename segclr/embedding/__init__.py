@@ -5,4 +5,5 @@
 (3) run      all places, as jobs: parts of a table
 (4) table    the table: Parquet files of nodes and of edges
 (5) csvzip   the released layout: sharded zips of CSV files
+             zip_members, csv_numbers   its files, and their numbers, fast
 """

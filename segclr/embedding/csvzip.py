@@ -1,4 +1,4 @@
-"""(1) CSV-zips: embeddings as they were released for H01 and MICrONS.
+"""(5) CSV-zips: embeddings as they were released for H01 and MICrONS.
 
     FOLDER/{shard}.zip
         {segment id}.csv     node id, x, y, z, e0, e1, ...; no header
@@ -11,21 +11,26 @@ little-endian number, modulo the number of shards:
 
 x, y, z are nanometres or voxels; the release says which. Some files end with an
 empty line, and some have a row twice; neither counts. Segments can have a
-gigabyte of rows, so they are read in blocks, from a bucket too.
+gigabyte of rows, so they are read in blocks, from a bucket too; a few blocks at
+once, each in a thread (csv_numbers.py), and what that leaves, by pyarrow.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent import futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
+import operator
 import os
 import pathlib
-from typing import IO, Any
+import re
+from typing import IO
 import zipfile
-import zlib
 
 import fsspec
 import numpy as np
@@ -33,9 +38,12 @@ import pyarrow as pa
 from pyarrow import csv
 
 from ffn_tf.volume import files
+from segclr.embedding import csv_numbers, zip_members
 
-_LEADING = 4  # Columns before the embedding.
+_LEADING = csv_numbers.LEADING
 _BLOCK_BYTES = 1 << 22
+_AT_ONCE = 2  # Blocks that are parsed, while the next is uncompressed.
+_SMALL_BYTES = 1 << 18  # Not worth a thread.
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # Of all members: same rows, same bytes.
 
 
@@ -59,8 +67,18 @@ class Layout:
             )
 
     def shard(self, segment: int) -> int:
-        """The number of the zip that a segment is in."""
-        digest = hashlib.md5(segment.to_bytes(self.bytewidth, "little"))
+        """The number of the zip that a segment is in.
+
+        Raises:
+          ValueError: an id that has no room in so many bytes.
+        """
+        id_ = operator.index(segment)
+        if not 0 <= id_ < 1 << 8 * self.bytewidth:
+            raise ValueError(
+                f"Segment {id_}: expected an id from 0 on of {self.bytewidth} "
+                f"bytes; is --bytewidth that of the release?"
+            )
+        digest = hashlib.md5(id_.to_bytes(self.bytewidth, "little"))
         return int.from_bytes(digest.digest(), "little") % self.num_shards
 
 
@@ -130,6 +148,7 @@ class Reader:
     ) -> None:
         self._folder, self._columns = folder.rstrip("/"), columns
         self.layout = layout or Layout()
+        self._listed: zip_members.Directory | None = None  # The latest one.
 
     def get(self, segment: int) -> Rows:
         """All embeddings of a segment.
@@ -139,11 +158,8 @@ class Reader:
           ValueError: damaged, or not as expected.
           OSError: it cannot be read.
         """
-        try:
-            return joined(self.blocks(segment))
-        except ValueError as error:
-            shard = self._name(self.layout.shard(segment))
-            raise ValueError(f"{shard}, {segment}.csv: {error}") from error
+        with self._named(segment):
+            return joined(self._blocks(segment))
 
     def blocks(self, segment: int) -> Iterator[Rows]:
         """The embeddings of a segment, a few megabytes at a time.
@@ -151,99 +167,174 @@ class Reader:
         Raises:
           as `get`.
         """
+        with self._named(segment):
+            yield from self._blocks(segment)
+
+    def _blocks(self, segment: int) -> Iterator[Rows]:
         shard = self.layout.shard(segment)
-        with self._opened(shard) as archive:
-            try:
-                member = archive.open(f"{segment}.csv")
-            except KeyError:
+        with self._opened(shard) as (file, directory):
+            member = directory.members.get(f"{segment}.csv")
+            if member is None:
                 raise KeyError(
                     f"Segment {segment} has no embeddings in "
                     f"{self._name(shard)} (bytewidth {self.layout.bytewidth}, "
                     f"{self.layout.num_shards:,} shards: is that this release?)"
-                ) from None
-            with member:
-                yield from _parsed(member, self._columns)
+                )
+            yield from _parsed(file, member, self._columns)
 
     def segments(self, shard: int) -> Iterator[tuple[int, Iterator[Rows]]]:
         """All segments of a zip, each with its blocks, to be read in turn.
 
+        Folders in the zip are passed over.
+
         Raises:
           ValueError, OSError: as `get`.
         """
-        with self._opened(shard) as archive:
-            for name in archive.namelist():
-                number, dot, kind = name.partition(".")
-                if (dot, kind) != (".", "csv") or not number.isdigit():
+        with self._opened(shard) as (file, directory):
+            for name, member in directory.members.items():
+                if member.is_dir():
+                    continue
+                if not _MEMBER.fullmatch(name):
                     raise ValueError(
                         f"{self._name(shard)}: expected files named ID.csv, "
-                        f"found {name!r}."
+                        f"found {name!r}. Is it of another release, or packed "
+                        f"anew? Leave such files out of it."
                     )
-                with archive.open(name) as member:
-                    yield int(number), _parsed(member, self._columns)
+                segment = int(name.removesuffix(".csv"))
+                yield segment, self._of_member(file, member, shard, segment)
+
+    def _of_member(
+        self, file: IO[bytes], member: zipfile.ZipInfo, shard: int, segment: int
+    ) -> Iterator[Rows]:
+        with self._named(segment, shard):
+            yield from _parsed(file, member, self._columns)
+
+    @contextlib.contextmanager
+    def _named(self, segment: int, shard: int | None = None) -> Iterator[None]:
+        """Errors say which file they are of."""
+        if shard is None:
+            shard = self.layout.shard(segment)
+        try:
+            yield
+        except (ValueError, *zip_members.DAMAGED) as error:
+            kind = "" if isinstance(error, ValueError) else "damaged: "
+            raise ValueError(
+                f"{self._name(shard)}, {segment}.csv: {kind}{error}"
+            ) from error
 
     def _name(self, shard: int) -> str:
         return f"{self._folder}/{shard}.zip"
 
     @contextlib.contextmanager
-    def _opened(self, shard: int) -> Iterator[zipfile.ZipFile]:
-        name = self._name(shard)
+    def _opened(
+        self, shard: int
+    ) -> Iterator[tuple[IO[bytes], zip_members.Directory]]:
+        name, listed = self._name(shard), self._listed
         try:
-            with fsspec.open(name, "rb") as file, zipfile.ZipFile(file) as zip_:
-                yield zip_
+            if listed is None or listed.path != name or not listed.is_current:
+                listed = zip_members.listed(name)
+            file = fsspec.open(name, "rb").open()
         except FileNotFoundError:
             raise KeyError(f"{name}: no such zip, so no embeddings.") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except zip_members.DAMAGED as error:
             raise ValueError(f"{name}: damaged: {error}") from error
+        self._listed = listed
+        with file:
+            yield file, listed
 
 
-def _parsed(member: IO[bytes], columns: int | None) -> Iterator[Rows]:
-    """Rows of a CSV file.
+# As `write_shard` names them: a number in its shortest form.
+_MEMBER = re.compile(r"(0|[1-9][0-9]*)\.csv")
+
+
+def _parsed(
+    file: IO[bytes], member: zipfile.ZipInfo, columns: int | None
+) -> Iterator[Rows]:
+    """Rows of a CSV file, in order.
 
     Raises:
       ValueError: other columns than expected, or what is no number.
     """
-    start = io.BufferedReader(member, _BLOCK_BYTES)  # type: ignore[type-var]
-    first = start.peek(1).partition(b"\n")[0].strip()
-    if not first:
-        return
-    found = first.count(b",") + 1 - _LEADING
-    if found < 1 or (columns is not None and found != columns):
-        raise ValueError(
-            f"expected node id, x, y, z and "
-            f"{'an embedding' if columns is None else columns} in each row, "
-            f"found {found + _LEADING} columns"
-        )
-    names = [f"{i}" for i in range(found + _LEADING)]
-    kinds = [pa.int64()] + [pa.float64()] * 3 + [pa.float32()] * found
+    found = 0
+    running: deque[futures.Future[Rows]] = deque()
+    for text in _lines(zip_members.pieces(file, member, _BLOCK_BYTES)):
+        if not found:
+            first = text.lstrip()[:_BLOCK_BYTES].partition(b"\n")[0]
+            found = first.count(b",") + 1 - _LEADING
+            if not first:
+                continue
+            if found < 1 or (columns is not None and found != columns):
+                raise ValueError(
+                    f"expected node id, x, y, z and "
+                    f"{'an embedding' if columns is None else columns} in "
+                    f"each row, found {found + _LEADING} columns"
+                )
+        if len(text) < _SMALL_BYTES and not running:
+            yield _rows(text, found)
+            continue
+        if len(running) > _AT_ONCE:
+            yield running.popleft().result()
+        running.append(_threads().submit(_rows, text, found))
+    for future in running:
+        yield future.result()
+
+
+@functools.cache
+def _threads() -> futures.ThreadPoolExecutor:
+    return futures.ThreadPoolExecutor(_AT_ONCE, "csvzip")
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, in pieces of whole lines."""
+    rest = b""
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield rest + piece[:end]
+            rest = piece[end:]
+        else:
+            rest += piece
+    if rest:
+        yield rest
+
+
+def _rows(text: bytes, columns: int) -> Rows:
+    """Rows of whole lines.
+
+    Raises:
+      ValueError: other columns, or what is no number.
+    """
+    found = csv_numbers.parsed(text, columns)
+    return Rows(*found) if found else _slowly(text, columns)
+
+
+def _slowly(text: bytes, columns: int) -> Rows:
+    """The same by pyarrow, which knows more ways to write a number."""
+    names = [f"{i}" for i in range(columns + _LEADING)]
+    kinds = [pa.int64()] + [pa.float64()] * 3 + [pa.float32()] * columns
     try:
-        reader = csv.open_csv(
-            start,
-            csv.ReadOptions(column_names=names, block_size=_BLOCK_BYTES),
+        table = csv.read_csv(
+            io.BytesIO(text),
+            # By one thread, which reports the first error of all.
+            csv.ReadOptions(column_names=names, use_threads=False),
             # Not guessed: a column may begin with whole numbers.
             convert_options=csv.ConvertOptions(
                 column_types=dict(zip(names, kinds)), null_values=[]
             ),
         )
-        for batch in reader:
-            yield _rows(batch)
     except pa.ArrowInvalid as error:
-        raise ValueError(_short(error)) from error
-
-
-def _rows(batch: Any) -> Rows:
-    ids, *numbers = (column.to_numpy() for column in batch.columns)
-    made = Rows(
+        raise ValueError(
+            f"expected rows of node id, x, y, z and {columns} numbers: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    ids, *numbers = (column.to_numpy() for column in table.columns)
+    if not all(np.isfinite(part).all() for part in numbers):
+        raise ValueError("a position or an embedding is not finite")
+    return Rows(
         ids,
         np.stack(numbers[: _LEADING - 1], axis=1),
         np.stack(numbers[_LEADING - 1 :], axis=1),
     )
-    if not all(np.isfinite(part).all() for part in numbers):
-        raise ValueError("a position or an embedding is not finite")
-    return made
-
-
-def _short(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def write_shard(

@@ -97,3 +97,16 @@ def test_bench_jobs(tmp_path):
     assert 0 < found["scaling_2_workers"] < 1.5
     assert found["memory_ratio_10x"] > 0.9
     assert found["plan_h01_s"] > 0
+
+
+@pytest.mark.slow
+def test_bench_embeddings_io(tmp_path):
+    found = last_line("bench_embeddings_io.py", tmp_path)
+    assert set(found) == {
+        "aggregate_nodes_per_s",
+        "csvzip_speedup",
+        "ntxent_error",
+    }
+    assert found["aggregate_nodes_per_s"] > 10_000
+    assert found["csvzip_speedup"] is None  # Google's reader is not given.
+    assert found["ntxent_error"] < 1e-5

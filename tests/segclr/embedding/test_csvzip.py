@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from segclr.embedding import csvzip
+from segclr.embedding import csvzip, zip_members
 
 SMALL = csvzip.Layout(num_shards=3)
 SEGMENT = 864691135293126156
@@ -154,6 +154,10 @@ def test_a_row_twice(shard_of):
         ("4,1,2,3,0.5,\n", "invalid value"),
         (",1,2,3,0.5\n", "invalid value"),
         ("4,1,inf,3,0.5\n", "a position or an embedding is not finite"),
+        ("4,2022-01-01,2,3,0.5\n", "expected rows of node id.*2022-01-01"),
+        ("2022-01-01,1,2,3,0.5\n", "expected rows of node id.*2022-01-01"),
+        ("node,x,y,z,e0\n4,1,2,3,0.5\n", "rows of node id.*'node'"),
+        ("4,1,2,3,true\n", "expected rows of node id.*true"),
         ("", "has no rows"),
     ],
 )
@@ -193,6 +197,91 @@ def test_other_files(shard_of):
     reader = shard_of("", name="readme.txt")
     with pytest.raises(ValueError, match=r"named ID\.csv, found 'readme.txt'"):
         list(reader.segments(SMALL.shard(7)))
+
+
+@pytest.mark.parametrize("name", ["007.csv", "7.CSV", "7.csv.gz", "²7.csv"])
+def test_names_that_are_no_ids(shard_of, name):
+    reader = shard_of("4,1,2,3,0.5\n", name=name)
+    with pytest.raises(ValueError, match=r"ID\.csv, found .*Leave such files"):
+        list(reader.segments(SMALL.shard(7)))
+
+
+def test_folders_in_a_zip(shard_of, tmp_path):
+    reader = shard_of("4,1,2,3,0.5\n")
+    shard = SMALL.shard(7)
+    with zipfile.ZipFile(tmp_path / f"{shard}.zip", "a") as archive:
+        archive.mkdir("7")
+    found = {
+        id_: csvzip.joined(blocks) for id_, blocks in reader.segments(shard)
+    }
+    assert list(found) == [7] and len(found[7]) == 1
+
+
+@pytest.mark.parametrize("id_", [-1, 2**64, np.int64(-5)])
+def test_ids_without_room(id_):
+    with pytest.raises(
+        ValueError, match=r"Segment -?\d+: expected an id .* 8 by"
+    ):
+        csvzip.Layout(10, 8).shard(id_)
+
+
+def test_ids_of_numpy():
+    layout = csvzip.Layout(10, 8)
+    assert layout.shard(np.uint64(2**64 - 1)) == layout.shard(2**64 - 1)
+
+
+@pytest.mark.parametrize("whole", [0, 1 << 30])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_pieces(shard_of, tmp_path, monkeypatch, whole, method):
+    """At once and in pieces; a wrong checksum is found either way."""
+    monkeypatch.setattr(zip_members, "_WHOLE_BYTES", whole)
+    monkeypatch.setattr(csvzip, "_BLOCK_BYTES", 1000)
+    reader = shard_of("")
+    text = "".join(f"{i},1,2,3,{i / 7}\n" for i in range(1000))
+    path = tmp_path / f"{SMALL.shard(7)}.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("7.csv", text)
+    found = reader.get(7)
+    np.testing.assert_array_equal(found.node_ids, np.arange(1000))
+    np.testing.assert_allclose(found.vectors[:, 0], np.arange(1000) / 7)
+    with zipfile.ZipFile(path) as archive:
+        crc = archive.getinfo("7.csv").CRC.to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(crc, b"oops"))
+    with pytest.raises(ValueError, match=r"7\.csv: damaged: the checksum"):
+        reader.get(7)
+
+
+def test_damage_within(shard_of, tmp_path):
+    reader = shard_of("".join(f"{i},1,2,3,{i / 7}\n" for i in range(1000)))
+    path = tmp_path / f"{SMALL.shard(7)}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("7.csv", "4,1,2,3,0.5\n" * 99)
+    data = bytearray(path.read_bytes())
+    data[40:44] = b"\xff" * 4
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"7\.csv: damaged"):
+        reader.get(7)
+    data[:2] = b"XX"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"damaged: no member where"):
+        reader.get(7)
+
+
+def test_other_compression(shard_of, tmp_path):
+    reader = shard_of("")
+    path = tmp_path / f"{SMALL.shard(7)}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("7.csv", "4,1,2,3,0.5\n")
+    with pytest.raises(ValueError, match="by method 12; expected 8, deflate"):
+        reader.get(7)
+
+
+def test_many_blocks_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(csvzip, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(csvzip, "_BLOCK_BYTES", 3000)
+    many = rows(1000, 8)
+    csvzip.write_shard(tmp_path, SMALL.shard(7), [(7, [many])], SMALL)
+    assert_same(csvzip.Reader(str(tmp_path), SMALL).get(7), many)
 
 
 def test_the_wrong_shard(tmp_path):
