@@ -36,9 +36,37 @@ def means(
     Raises:
       ValueError: sizes that do not fit, or numbers that are not finite.
     """
+    edges, lengths = checked(vectors, edges, lengths_nm, radius_nm)
+    starts, ends, weights = neighbours(len(vectors), edges, lengths)
+    wide = np.ascontiguousarray(vectors, np.float32)
+    return _means(wide, starts, ends, weights, float(radius_nm))
+
+
+def checked(
+    vectors: np.ndarray,
+    edges: np.ndarray,
+    lengths_nm: np.ndarray,
+    radius_nm: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Edges [m, 2] int64 and their lengths [m] float64; see `means`.
+
+    Raises:
+      ValueError: sizes that do not fit, or numbers that are not finite.
+    """
     count = len(vectors)
     edges = np.asarray(edges, np.int64).reshape(-1, 2)
     lengths = np.asarray(lengths_nm, np.float64)
+    if np.ndim(vectors) != 2:
+        raise ValueError(
+            f"Expected embeddings [nodes, numbers], found "
+            f"{list(np.shape(vectors))}."
+        )
+    is_finite = np.isfinite(vectors).all(axis=1)
+    if not is_finite.all():
+        raise ValueError(
+            f"{(~is_finite).sum()} of {count} embeddings are not finite, the "
+            f"first is number {is_finite.argmin()}; make them again."
+        )
     if len(lengths) != len(edges):
         raise ValueError(
             f"{len(edges)} edges have {len(lengths)} lengths; expected one "
@@ -54,12 +82,10 @@ def means(
             f"Expected a radius and lengths of 0 or more, found a radius of "
             f"{radius_nm}."
         )
-    starts, ends, weights = _neighbours(count, edges, lengths)
-    wide = np.ascontiguousarray(vectors, np.float32)
-    return _means(wide, starts, ends, weights, float(radius_nm))
+    return edges, lengths
 
 
-def _neighbours(
+def neighbours(
     count: int, edges: np.ndarray, lengths: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Edges by the node that they leave: starts [n + 1], ends, lengths."""

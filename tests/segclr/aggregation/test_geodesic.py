@@ -82,3 +82,15 @@ def test_parallel_edges_and_none():
 def test_bad_input(edges, lengths, radius, message):
     with pytest.raises(ValueError, match=message):
         geodesic.means(np.zeros((2, 3)), edges, lengths, radius)
+
+
+@pytest.mark.parametrize(
+    "vectors, message",
+    [
+        (np.zeros(4), r"found \[4\]"),
+        (np.array([[0.0], [np.nan], [1.0], [np.inf]]), "2 of 4 .* number 1"),
+    ],
+)
+def test_bad_embeddings(vectors, message):
+    with pytest.raises(ValueError, match=message):
+        geodesic.means(vectors, np.zeros((0, 2)), np.zeros(0), 1.0)
