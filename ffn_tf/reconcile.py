@@ -99,7 +99,8 @@ def run(options: Options, rule: matching.Rule | None = None) -> Summary:
     Raises:
       FileNotFoundError: no subvolumes, or some are missing.
       FileExistsError: something else is at the output.
-      BlockingIOError: another process works with the same work_dir.
+      BlockingIOError: another process works with the same work_dir, or writes
+        the same output.
       ValueError: the subvolumes do not fit each other, or the options do not
         fit them, or a file is damaged.
       OSError: reading or writing failed.

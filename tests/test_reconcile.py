@@ -447,6 +447,34 @@ def test_two_at_once(segments, tmp_path):
     reconcile.run(asked, RULE)
 
 
+@pytest.mark.parametrize("kind", ["zarr", "precomputed", "npy"])
+def test_two_at_once_at_one_output(segments, tmp_path, monkeypatch, kind):
+    """With folders of their own, so that only the output is shared."""
+    end = f"a.{kind}" if kind != "precomputed" else "a"
+    scheme = "precomputed://" * (kind == "precomputed")
+    asked = options(
+        segments,
+        f"{scheme}{tmp_path}/{end}",
+        work_dir=str(tmp_path / "second"),
+    )
+    finish, refused = conversion._Job.finish, []
+
+    def busy(job):
+        """Meanwhile the second comes."""
+        monkeypatch.setattr(conversion._Job, "finish", finish)
+        with pytest.raises(BlockingIOError, match="process is making the same"):
+            reconcile.run(asked, RULE)
+        refused.append(job)
+        finish(job)
+
+    monkeypatch.setattr(conversion._Job, "finish", busy)
+    first = dataclasses.replace(asked, work_dir=str(tmp_path / "first"))
+    assert not reconcile.run(first, RULE).was_there
+    assert refused
+    assert reconcile.run(asked, RULE).was_there
+    assert subvolumes.same(read(asked.output), bars())
+
+
 # -----------------------------------------------------------------------------
 # Bad input: one error, nothing written
 # -----------------------------------------------------------------------------

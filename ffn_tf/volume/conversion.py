@@ -19,8 +19,8 @@ volume (staging.py),
 
 and a note is written when the block and its coarser scales are stored. What was
 written without a note is written again. Another job at the same place is
-refused. Two processes that do the same job at once do it twice, and right; but
-a file has one writer, and the second process is refused.
+refused, and a second process on this machine, too. Two machines that do the
+same job at once in a bucket do it twice, and right.
 
 What is there is looked at before any work (attempt.py). A source is taken as it
 is when it is read: that it changes between two attempts is noticed only where
@@ -39,6 +39,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 import threading
 from typing import Any
 
@@ -201,22 +202,39 @@ def execute(
 
     Raises:
       FileExistsError: as attempt.look.
-      BlockingIOError: another process is making the same file.
+      BlockingIOError: another process is making the same volume.
       ValueError: the source is not what it was at an earlier attempt.
       OSError: reading or writing failed. Blocks that are written remain, if
         there are any, and a further call goes on with them.
     """
-    state = attempt.look(plan.output, plan.made_by)
-    if state == "complete":
-        return
     unfinished = staging.Unfinished(plan.output)
-    _begin(plan, unfinished, state)
-    with _alone(unfinished):
-        _finish(plan, unfinished, state, source, function, progress, order)
+    with _alone_in_folder(unfinished):
+        state = attempt.look(plan.output, plan.made_by)
+        if state == "complete":
+            return
+        _begin(plan, unfinished, state)
+        with _alone_at_file(unfinished):
+            _finish(plan, unfinished, state, source, function, progress, order)
 
 
 @contextlib.contextmanager
-def _alone(unfinished: staging.Unfinished) -> Iterator[None]:
+def _alone_in_folder(unfinished: staging.Unfinished) -> Iterator[None]:
+    """Refuses a second writer of a volume that is a folder of this machine."""
+    where = unfinished.final
+    if unfinished.is_file or where.place.is_remote:
+        yield
+        return
+    os.makedirs(where.path, exist_ok=True)
+    try:
+        with files.locked(where.path, "making the same volume"):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # It is not empty, or is gone.
+            os.rmdir(where.path)
+
+
+@contextlib.contextmanager
+def _alone_at_file(unfinished: staging.Unfinished) -> Iterator[None]:
     """Refuses a second writer of a file, whose name is one for both."""
     if not unfinished.is_file:
         yield
