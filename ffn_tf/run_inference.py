@@ -145,12 +145,12 @@ def run_both(
         summaries.append(run(asked, options, job_options, report))
         if summaries[-1].made:
             say(f"{name}: {describe(summaries[-1])}")
-    found = [
-        both_orders.agree(folder, box.start, split_min_size)
-        for box in program.watched(
-            summaries[0].boxes, len(summaries[0].boxes), "Comparing", "boxes"
-        )
-    ]
+    boxes = summaries[0].boxes
+    with results.locked(folder, job_options.name):
+        found = [
+            both_orders.agree(folder, box.start, split_min_size)
+            for box in program.watched(boxes, len(boxes), "Comparing", "boxes")
+        ]
     before, objects, voxels = (
         sum(getattr(one, name) for one in found)
         for name in ("forward_objects", "objects", "voxels")

@@ -24,7 +24,7 @@ import pytest
 from ffn_tf import model, program, run_inference, volume
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
-from ffn_tf.inference import run_options, runner, subvolume, timing
+from ffn_tf.inference import results, run_options, runner, subvolume, timing
 from ffn_tf.jobs import run as jobs
 
 FLAGS_OF = (
@@ -365,6 +365,9 @@ def test_forward_and_reverse(files, tmp_path):
         "Both agree on 2 objects, 960 voxels; forward, there were 2."
     )
     assert lines[3].startswith(f"Wrote 1 subvolume(s) in {tmp_path}/out")
+    with results.locked(tmp_path / "out", ""):
+        said = refused(*flags)
+    assert f"{tmp_path}/out: another process is segmenting into it" in said
 
 
 def test_a_plan_says_what_all_of_it_costs(files, tmp_path):

@@ -44,6 +44,27 @@ def folder(path: str) -> pathlib.Path:
     return found
 
 
+@contextlib.contextmanager
+def locked(path: pathlib.Path, shard: str) -> Iterator[None]:
+    """Makes the folder of results, and keeps other processes out of it.
+
+    Args:
+      shard: a share of the work; those of others are let in.
+
+    Raises:
+      BlockingIOError: another process works in the folder, or on the shard.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with files.locked(path, "segmenting into it", shared=bool(shard)):
+        if not shard:
+            yield
+            return
+        mark = path / f"{shard}.lock"
+        mark.touch()
+        with files.locked(mark, f"working on {shard}"):
+            yield
+
+
 class Results:
     """A folder and what its results are made by.
 
@@ -58,27 +79,6 @@ class Results:
         self._written = json.dumps(fingerprint, indent=1, sort_keys=True)
         # Marks what belongs to such results.
         self.digest = hashlib.sha256(self._written.encode()).hexdigest()
-
-    @contextlib.contextmanager
-    def locked(self, shard: str) -> Iterator[None]:
-        """Makes the folder, and keeps other processes out of it.
-
-        Args:
-          shard: a share of the work; those of others are let in.
-
-        Raises:
-          BlockingIOError: another process works in the folder, or on the shard.
-        """
-        self.path.mkdir(parents=True, exist_ok=True)
-        doing = "segmenting into it"
-        with files.locked(self.path, doing, shared=bool(shard)):
-            if not shard:
-                yield
-                return
-            mark = self.path / f"{shard}.lock"
-            mark.touch()
-            with files.locked(mark, f"working on {shard}"):
-                yield
 
     def settle(self, shard: str) -> None:
         """Writes run.json, if it is not there; see `check`."""

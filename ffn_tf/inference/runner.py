@@ -31,7 +31,13 @@ import numpy as np
 from ffn_tf import program, volume
 from ffn_tf.inference import canvas as canvas_lib
 from ffn_tf.inference import engine as engine_lib
-from ffn_tf.inference import intensity, segmenter, states, subvolume
+from ffn_tf.inference import (
+    intensity,
+    results,
+    segmenter,
+    states,
+    subvolume,
+)
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import run as run_lib
 from ffn_tf.inference import timing as timing_lib
@@ -94,7 +100,7 @@ def execute(
     with run:
         boxes = options.share(run.boxes)
         run.todo(boxes)  # What is wrong with the folder is told first.
-        with run.results.locked(options.name):
+        with results.locked(run.folder, options.name):
             run.results.settle(options.name)
             # Another process may have finished some meanwhile.
             todo = run.todo(boxes)

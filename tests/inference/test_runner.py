@@ -27,6 +27,7 @@ from ffn_tf.inference import (
 )
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
+from ffn_tf.inference import results as results_lib
 from ffn_tf.inference import run as run_lib
 
 SHAPE = (16, 16, 44)
@@ -726,7 +727,7 @@ def test_a_damaged_run_json_says_so(whole, text):
 
 def test_two_runs_do_not_share_a_folder(files):
     first, second = prepared(files), prepared(files)
-    with first.results.locked(""):
+    with results_lib.locked(first.folder, ""):
         with pytest.raises(
             BlockingIOError, match="another process is segmenting"
         ):
