@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segclr.embedding": {"sampling", "cutouts", "model"},
     "segclr.aggregation": {"embedding"},
     "segclr.classification": {"model", "embedding", "aggregation"},
-    "segclr.merges": {"embedding", "aggregation"},
+    "segclr.merges": {"embedding", "aggregation", "classification"},
 }
 DEMO = "ffn_tf.demo"
 

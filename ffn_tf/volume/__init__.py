@@ -18,7 +18,7 @@
     access, tolerance, failures  who reads, what damage means, how reads fail
     verification                 whether and how fast volumes can be read, with
       voxel_statistics, section    what is in them, a picture
-    segment_properties, mesh_files    what viewers show of segments
+    segment_properties, annotation_files, mesh_files    what viewers show
     files                        files that appear whole or not at all
 
 formats, cache: what storage formats provide, and what is kept of remote ones.

@@ -15,13 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 import pathlib
-import shutil
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from ffn_tf.volume import files, segment_properties
+from ffn_tf.volume import annotation_files, files, segment_properties
 from segclr.classification import classifier
 from segclr.embedding import table
 
@@ -145,7 +144,13 @@ def write(folder: pathlib.Path, found: Typed) -> Segments:
         parquet.write_table(columns, temporary, compression="zstd")
     segments = of_segments(found)
     _write_segments(folder, segments)
-    _write_annotations(folder / ANNOTATIONS, found)
+    annotation_files.write(
+        folder / ANNOTATIONS,
+        found.position_nm_zyx,
+        found.segment,
+        {"uncertainty": found.uncertainty},
+        {"type": (found.label, found.classes)},
+    )
     return segments
 
 
@@ -173,42 +178,6 @@ def _write_segments(folder: pathlib.Path, found: Segments) -> None:
             found.segment, numbers, found.label.tolist()
         ),
     )
-
-
-def _write_annotations(folder: pathlib.Path, found: Typed) -> None:
-    """Points in nanometres, x, y, z, each with its segment."""
-    from neuroglancer import coordinate_space, viewer_state, write_annotations
-
-    writer = write_annotations.AnnotationWriter(
-        coordinate_space.CoordinateSpace(
-            names=["x", "y", "z"], units=["nm"] * 3, scales=[1, 1, 1]
-        ),
-        "point",
-        relationships=["segment"],
-        properties=[
-            viewer_state.AnnotationPropertySpec(
-                id="type",
-                type="uint16",
-                enum_values=list(range(len(found.classes))),
-                enum_labels=list(found.classes),
-            ),
-            viewer_state.AnnotationPropertySpec(
-                id="uncertainty", type="float32"
-            ),
-        ],
-    )
-    for at, segment, label, uncertainty in zip(
-        found.position_nm_zyx.tolist(),
-        found.segment.tolist(),
-        found.label.tolist(),
-        found.uncertainty.tolist(),
-    ):
-        z, y, x = at
-        writer.add_point(
-            [x, y, z], segment=segment, type=label, uncertainty=uncertainty
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    writer.write(str(folder))
 
 
 def read(folder: pathlib.Path) -> Typed:
