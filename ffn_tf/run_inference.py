@@ -37,6 +37,7 @@ from ffn_tf.inference import (
     results,
     run_options,
     runner,
+    tiling,
 )
 from ffn_tf.inference import options as options_lib
 from ffn_tf.inference import request as request_lib
@@ -147,6 +148,8 @@ def run_both(
             say(f"{name}: {describe(summaries[-1])}")
     boxes = summaries[0].boxes
     with results.locked(folder, job_options.name):
+        if cut := tiling.read(folder / "forward"):
+            tiling.write(folder, cut)
         found = [
             both_orders.agree(folder, box.start, split_min_size)
             for box in program.watched(boxes, len(boxes), "Comparing", "boxes")

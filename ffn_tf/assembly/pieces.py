@@ -23,13 +23,14 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import pathlib
 import reprlib
 from typing import Any
 
 import numpy as np
 
-from ffn_tf.inference import protos, subvolume
+from ffn_tf.inference import protos, subvolume, tiling
 from ffn_tf.volume.address import reversed_axes
 from ffn_tf.volume.box import Box, Triple, triple
 
@@ -66,7 +67,8 @@ class Pieces:
       all: one or more.
       voxel_size_nm: zyx; (1, 1, 1) where unknown.
       made_by: what the pieces have in common; JSON values.
-      missing: corners (zyx) that have no piece.
+      missing: corners (zyx) that have no piece, and should.
+      empty: how many have none because they have no tissue.
       gap_zyx: voxels between neighbouring pieces where no field of view was
         centred; 0 where the overlap suffices.
       min_voxels: what objects of the run have at least.
@@ -76,6 +78,7 @@ class Pieces:
     voxel_size_nm: tuple[float, float, float]
     made_by: Mapping[str, Any]
     missing: tuple[Triple, ...] = ()
+    empty: int = 0
     gap_zyx: Triple = (0, 0, 0)
     min_voxels: int = 0
 
@@ -138,17 +141,17 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
     headers = {path: subvolume.header(path) for path in paths.values()}
     made_by = _in_common(folder, headers)
     boxes = [header.box for header in headers.values()]
-    axes = [_Axis(folder, axis, boxes) for axis in range(3)]
-    corners = [box.start for box in boxes]
-    wanted = itertools.product(*(axis.starts for axis in axes))
-    missing = tuple(sorted({*map(triple, wanted)} - {*corners}))
+    cut = tiling.read(folder)
+    if cut is None or not cut.has(boxes):
+        cut = _guessed(boxes)
+    axes = [_Axis(folder, axis, pairs) for axis, pairs in enumerate(cut.axes)]
+    missing = tuple(sorted(cut.todo - {box.start for box in boxes}))
     if missing and not allow_missing:
         raise FileNotFoundError(
-            f"{folder}: {len(missing)} of {len(missing) + len(boxes)} "
-            f"subvolumes are missing, at zyx {_few(missing)}. Run the same "
-            f"run_inference again, which makes what is missing (but where "
-            f"its --tissue has none); or give --allow_missing, and they remain "
-            f"empty."
+            f"{folder}: {len(missing)} of {len(cut.todo)} subvolumes are "
+            f"missing, at zyx {_few(missing)}. Run the same run_inference "
+            f"again, which makes what is missing; or give --allow_missing, and "
+            f"they remain empty."
         )
     first = next(iter(headers.values()))
     source = f"{next(iter(headers))}: request"
@@ -163,9 +166,21 @@ def found(folder: str, *, allow_missing: bool = False) -> Pieces:
         tuple(first.provenance.get("voxel_size_nm", (1.0, 1.0, 1.0))),
         made_by,
         missing,
+        math.prod(len(pairs) for pairs in cut.axes) - len(cut.todo),
         triple(axis.gap(margin) for axis, margin in zip(axes, margins)),
         _min_voxels(first, source),
     )
+
+
+def _guessed(boxes: Sequence[Box]) -> tiling.Tiling:
+    """What the folder does not say: all that lies between is to be done."""
+    axes = [
+        sorted({(box.start[axis], box.end[axis]) for box in boxes})
+        for axis in range(3)
+    ]
+    starts = [sorted({start for start, _ in pairs}) for pairs in axes]
+    corners = map(triple, itertools.product(*starts))
+    return tiling.Tiling(axes, frozenset(corners))
 
 
 def _in_common(
@@ -232,10 +247,11 @@ def _min_voxels(header: subvolume.Header, source: str) -> int:
 class _Axis:
     """Where pieces begin and end along an axis."""
 
-    def __init__(self, folder: str, axis: int, boxes: Sequence[Box]) -> None:
+    def __init__(
+        self, folder: str, axis: int, pairs: Sequence[tuple[int, int]]
+    ) -> None:
         self._folder = folder
         self._name = "zyx"[axis]
-        pairs = sorted({(box.start[axis], box.end[axis]) for box in boxes})
         self.starts = [start for start, _ in pairs]
         self._ends = [end for _, end in pairs]
         for before, after in itertools.pairwise(pairs):

@@ -57,7 +57,7 @@ def report(pieces: Pieces, found: GlobalIds) -> dict[str, Any]:
     """report.json; JSON values.
 
     Keys:
-      pieces, missing, domain: what there was.
+      pieces, missing, without_tissue, domain: what there was, and was not.
       segments, voxels, covered: how many; the share of the domain.
       objects: of all pieces, with voxels in a core.
       pairs: that met in overlaps, were each other's best, were joined.
@@ -74,6 +74,7 @@ def report(pieces: Pieces, found: GlobalIds) -> dict[str, Any]:
     return {
         "pieces": len(pieces.all),
         "missing": [list(corner) for corner in pieces.missing],
+        "without_tissue": pieces.empty,
         "domain": {"start_zyx": domain.start, "size_zyx": domain.size},
         "segments": len(found),
         "voxels": int(found.voxels.sum()),
@@ -125,6 +126,10 @@ def as_text(told: dict[str, Any]) -> list[str]:
         f"Pairs in overlaps: {pairs['met']} met, {pairs['best']} were each "
         f"other's best, {pairs['joined']} were joined.",
     ]
+    if told["missing"]:
+        lines.append(
+            f"{len(told['missing'])} subvolumes are missing: there, all is 0."
+        )
     small = told["too_small"]
     if small["segments"]:
         lines.append(

@@ -29,6 +29,7 @@ from ffn_tf.inference import (
     run_options,
     seeds,
     subvolume,
+    tiling,
 )
 from ffn_tf.inference import engine as engine_lib
 from ffn_tf.inference import request as request_lib
@@ -44,6 +45,7 @@ class Run:
       engine, compute_dtype: what "auto" became.
       image, network, deltas: open, loaded.
       boxes: all the subvolumes.
+      tiling: what the folder keeps of them.
       batch_size: given, or found.
       preparation: makes their canvases.
       results: what is in the folder.
@@ -98,6 +100,10 @@ class Run:
         pieces = extent.subvolumes(*cut, self.network.view)
         mask = tissue.opened(options.tissue, self.image)
         self.boxes = extent.with_tissue(pieces, *cut, mask)
+        self.tiling = tiling.Tiling(
+            volume.grid.intervals(self.box, cut[1], overlap=cut[2]),
+            frozenset(box.start for box in self.boxes),
+        )
         self.batch_size = self._batch_size()
         self.results = results.Results(self.folder, self._fingerprint())
         self.results.check()

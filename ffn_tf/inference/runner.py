@@ -7,6 +7,7 @@
 A run's folder holds
 
     run.json                      what decides the voxels (results.py)
+    subvolumes.npz                into which subvolumes it is cut (tiling.py)
     int8.npz                      the calibration of int8, if that is used
     timing*.json                  how long it took; see timing
     *.lock                        who works on a shard, or calibrates int8
@@ -37,6 +38,7 @@ from ffn_tf.inference import (
     segmenter,
     states,
     subvolume,
+    tiling,
 )
 from ffn_tf.inference import progress as progress_lib
 from ffn_tf.inference import run as run_lib
@@ -102,6 +104,7 @@ def execute(
         run.todo(boxes)  # What is wrong with the folder is told first.
         with results.locked(run.folder, options.name):
             run.results.settle(options.name)
+            tiling.write(run.folder, run.tiling)
             # Another process may have finished some meanwhile.
             todo = run.todo(boxes)
             name = options.name

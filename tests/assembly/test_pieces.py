@@ -11,7 +11,7 @@ import subvolumes
 
 from ffn_tf import volume
 from ffn_tf.assembly import pieces as pieces_lib
-from ffn_tf.inference import archive, pickles, subvolume
+from ffn_tf.inference import archive, pickles, subvolume, tiling
 from ffn_tf.inference import request as request_lib
 
 LABELS = np.arange(1, 1 + 11 * 14 * 9).reshape(11, 14, 9)
@@ -238,6 +238,34 @@ def test_a_missing_one(tmp_path):
     assert found.missing == ((4, 4, 0),)
     assert len(found.all) == 5
     assert found.all[0].core == volume.Box((0, 0, 0), (5, 6, 9))
+
+
+def test_missing_or_without_tissue(tmp_path):
+    """As the folder says it, also of planes that have nothing."""
+    paths = subvolumes.cut(tmp_path, LABELS, (5, 8, 9), (3, 4, 2))
+    files = subvolume.find(tmp_path)
+    boxes = [subvolume.header(path).box for path in paths]
+    assert {box.start[0] for box in boxes} == {0, 2, 4, 6}
+    axes = volume.grid.intervals(
+        volume.Box.from_shape(LABELS.shape), (5, 8, 9), overlap=(3, 4, 2)
+    )
+    tissue = frozenset(b.start for b in boxes if b.start[0] != 2)
+    for box in boxes:
+        if box.start[0] in (2, 6):
+            files[box.start].unlink()
+    with pytest.raises(ValueError, match="meet at z 4 overlap by 1 voxels"):
+        pieces_lib.found(str(tmp_path))
+    tiling.write(tmp_path, tiling.Tiling(axes, tissue))
+    with pytest.raises(FileNotFoundError, match="3 of 9 subvolumes are mis"):
+        pieces_lib.found(str(tmp_path))
+    found = pieces_lib.found(str(tmp_path), allow_missing=True)
+    assert found.missing == ((6, 0, 0), (6, 4, 0), (6, 8, 0))
+    assert found.empty == 3
+    assert found.all[0].core == volume.Box((0, 0, 0), (3, 6, 9))
+    # Of another run: what is there counts.
+    tiling.write(tmp_path, tiling.Tiling(axes, frozenset({(0, 0, 0)})))
+    with pytest.raises(ValueError, match="meet at z 4 overlap by 1 voxels"):
+        pieces_lib.found(str(tmp_path))
 
 
 def test_many_missing_ones(tmp_path):

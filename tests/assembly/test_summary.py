@@ -61,6 +61,7 @@ def test_report(pieces):
     assert json.loads(json.dumps(told)) == {
         "pieces": 2,
         "missing": [],
+        "without_tissue": 0,
         "domain": {"start_zyx": [0, 0, 0], "size_zyx": [6, 5, 9]},
         "segments": 4,
         "voxels": 135,

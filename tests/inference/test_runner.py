@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from ffn_tf import model, volume
+from ffn_tf.assembly import pieces
 from ffn_tf.inference import (
     archive,
     batch_size,
@@ -294,6 +295,16 @@ def test_a_rerun_does_nothing(halves):
     assert (summary.skipped, summary.segments) == (2, 0)
     assert summary.timing.steps == 0
     assert stamps(halves) == before
+
+
+def test_what_is_without_tissue_is_not_missing(files, tmp_path):
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[:, :, :18] = 1
+    np.save(tmp_path / "mask.npy", mask)
+    assert run(files, **HALVES, tissue=f"{tmp_path}/mask.npy").made == 1
+    out = files["segmentation_output_dir"]
+    found = pieces.found(out)
+    assert (len(found.all), found.missing, found.empty) == (1, (), 1)
 
 
 def test_a_rerun_makes_what_is_missing(halves, done, capfd):
