@@ -45,7 +45,10 @@ def read(path: str, domain: volume.Box) -> np.ndarray:
     elif suffix == ".csv":
         found = _read_csv(path)
     else:
-        raise ValueError(f"{path}: expected points as .csv or .npy.")
+        raise ValueError(
+            f"{path}: expected points as .csv or .npy, voxels z,y,x; TFRecords "
+            f"of build_coordinates are not read."
+        )
     if not len(found):
         raise ValueError(f"{path}: no point in it.")
     inside = ((found >= domain.start) & (found < domain.end)).all(axis=1)

@@ -75,8 +75,8 @@ def test_what_is_wrong_with_an_npy(array, message, tmp_path):
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(ValueError, match=r"expected points as .csv or .npy"):
-        points.read(f"{tmp_path}/p.txt", DOMAIN)
+    with pytest.raises(ValueError, match=r"csv or .npy, .*; TFRecords"):
+        points.read(f"{tmp_path}/coordinates@4", DOMAIN)
     with pytest.raises(FileNotFoundError):
         points.read(f"{tmp_path}/p.csv", DOMAIN)
     written(tmp_path / "p.npy", "text")
