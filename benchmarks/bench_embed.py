@@ -8,9 +8,9 @@ arithmetic of a cutout over the time, as a share of what the processor does in
 a large matrix product of bfloat16 in this run (`bf16_peak_share`). The error
 is the largest of an embedding's numbers over their standard deviation.
 
-(2) A phantom in chunks of 64^3, nodes along its skeletons: chunks that are read
-from files by `embed` over chunks that nodes touch (`chunk_amplification`), and
-by a loop that reads node by node, without a cache.
+(2) A phantom in chunks of 64^3, nodes along its skeletons: chunks of image and
+labels that `embed` reads over those that nodes touch (`chunk_amplification`),
+and in a loop that reads node by node, without a cache.
 
 `--quick`: fewer repetitions, a smaller phantom.
 """
@@ -20,22 +20,23 @@ from __future__ import annotations
 import json
 import pathlib
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 
 from absl import app, flags
 import machine
 import numpy as np
-import tensorstore as ts
 from volumes import table
 
 from ffn_tf import phantom, skeletonize, volume
 from ffn_tf.program import quiet
 from ffn_tf.skeleton import blocks, tracing
-from segclr import embed, model
+from segclr import model
 from segclr.embedding import engine as engine_lib
 from segclr.embedding import places as places_lib
-from segclr.embedding import run as run_lib
+from segclr.embedding import statistics as statistics_lib
 
 _QUICK = flags.DEFINE_bool("quick", False, "Under a minute: small parts.")
 
@@ -103,14 +104,6 @@ def _speed() -> dict[str, object]:
     }
 
 
-def _chunks_read() -> int:
-    """Files that TensorStore has read so far, in this process."""
-    name = "/tensorstore/kvstore/file/read"
-    found = ts.experimental_collect_matching_metrics(name)
-    counts = [one for one in found if one["name"] == name]
-    return int(counts[0]["values"][0]["value"]) if counts else 0
-
-
 def _amplification(root: pathlib.Path) -> dict[str, object]:
     table.heading("chunks")
     edge = 128 if _QUICK.value else 320
@@ -139,29 +132,32 @@ def _amplification(root: pathlib.Path) -> dict[str, object]:
     )
     encoder.build()
     model.save(encoder, root / "encoder", {})
-    asked = run_lib.Options(
-        f"{root}/encoder",
-        addresses["image"],
-        addresses["labels"],
-        f"{root}/skeletons",
-        f"{root}/out",
-        spacing_nm=300.0,
-        skip_empty=True,
+    given = {
+        "encoder": f"{root}/encoder",
+        "image": addresses["image"],
+        "segmentation": addresses["labels"],
+        "skeletons": f"{root}/skeletons",
+        "output_dir": f"{root}/out",
+        "spacing_nm": 300,
+        "skip_empty": True,
+    }
+    # In a process of its own, whose memory does not know what was written.
+    subprocess.run(
+        [sys.executable, "-m", "segclr.embed"]
+        + [f"--{name}={value}" for name, value in given.items()],
+        cwd=pathlib.Path(__file__).parents[1],
+        stdout=subprocess.DEVNULL,
+        check=True,
     )
-    before = _chunks_read()
-    start = time.perf_counter()
-    summary = embed.run(asked)
-    seconds = time.perf_counter() - start
-    read = _chunks_read() - before
     places = places_lib.load(root / "out" / "places")
     assert places is not None
     touched, alone = _touched(places.position, size, edge, chunk)
-    ours, theirs = read / (2 * touched), alone / touched
+    read = statistics_lib.read(root / "out")
+    ours = read.reads_per_chunk(2 * touched)
     print(
-        f"{summary.nodes:,} nodes in {edge}^3, chunks of {chunk}^3, cutouts of "
-        f"{size[0]}^3, {seconds:.1f} s: {2 * touched:,} chunks of image and "
-        f"labels touched, {read:,} files read: {ours:.2f} times each "
-        f"(metadata among them); node by node {theirs:.1f} times"
+        f"{read.nodes:,} nodes in {edge}^3, chunks of {chunk}^3, cutouts of "
+        f"{size[0]}^3; node by node each chunk is read {alone / touched:.1f} "
+        f"times\n{read.described(2 * touched)}"
     )
     return {"chunk_amplification": round(ours, 3)}
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from ffn_tf import program
 from ffn_tf.jobs import run as jobs
-from segclr.embedding import csvzip, table
+from segclr.embedding import csvzip, statistics, table
 from segclr.embedding import run as run_lib
 
 
@@ -50,6 +50,9 @@ class Summary:
       outside: of those, whose voxel is not in their segment.
       empty: nodes of this run that were left out.
       missing: parts that other shards are to do.
+      statistics: of reading, over all attempts and shards.
+      chunks_touched: of image and segmentation, by any node; 0 while parts are
+        missing.
     """
 
     folder: str
@@ -59,6 +62,10 @@ class Summary:
     outside: int = 0
     empty: int = 0
     missing: int = 0
+    statistics: statistics.Statistics = dataclasses.field(
+        default_factory=statistics.Statistics
+    )
+    chunks_touched: int = 0
 
 
 def run(
@@ -82,11 +89,15 @@ def run(
         before = places.num_tasks - len(todo)
         make = functools.partial(run_lib.worker, options)
         with program.Progress("Embedding", "parts") as progress:
+            account = statistics.Account(job.folder, who.name)
             done = jobs.run(make, mine, who)
             for number, one in enumerate(done, before + 1):
-                counts += dataclasses.astuple(one.result)
+                part = one.result
+                counts += part.nodes, part.outside, part.empty
+                account.add(part.statistics)
                 progress.update(number, places.num_tasks, before)
         missing = len(job.todo(places))
+        touched = 0 if missing else job.chunks_touched(places)
     made, outside, empty = counts.tolist()
     found = Summary(
         options.output_dir,
@@ -94,6 +105,8 @@ def run(
         outside=outside,
         empty=empty,
         missing=missing,
+        statistics=statistics.read(job.folder),
+        chunks_touched=touched,
     )
     if missing:
         return found
@@ -151,6 +164,9 @@ def main(argv: list[str]) -> None:
             f"{summary.outside} of {summary.made} nodes are not in a voxel of "
             f"their segment (is_inside)."
         )
+    if summary.made and summary.chunks_touched:
+        said = summary.statistics.described(summary.chunks_touched)
+        print(f"Reading: {said}")
     wrote = (
         f"embeddings of {summary.nodes:,} nodes of {summary.segments:,} "
         f"segments in {summary.folder}"

@@ -19,11 +19,13 @@ from collections.abc import Sequence
 from concurrent import futures
 import contextlib
 import dataclasses
+import time
 from typing import NamedTuple
 
 import numpy as np
 
 from ffn_tf import volume
+from ffn_tf.volume import traffic
 from ffn_tf.volume.box import Triple, triple
 from segclr.cutouts import agglomeration
 
@@ -38,10 +40,12 @@ class Batch:
     Attributes:
       image: [n, z, y, x] float32, grey values of 0 to 1.
       mask: [n, z, y, x] bool, the segment of each place.
+      storage_seconds: for which voxels were waited, to have it.
     """
 
     image: np.ndarray
     mask: np.ndarray
+    storage_seconds: float = 0.0
 
     def cutouts(self, kind: str) -> np.ndarray:
         """[n, z, y, x] float32, of one of KINDS."""
@@ -176,45 +180,66 @@ class Cutouts:
         Raises:
           OSError: voxels cannot be read.
         """
+        boxes, inner = self._boxes(voxels_zyx)
+        grey = self._pool.submit(self.image.read_many, inner)
+        seen = [
+            (i, place)
+            for i, box in enumerate(inner)
+            if (place := self._places(box)) is not None
+        ]
+        start = time.perf_counter()
+        found = self.segmentation.read_many([place.box for _, place in seen])
+        waited = time.perf_counter() - start
+        shape = (len(boxes), *self._size)
+        image, mask = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        at = [
+            (i, *part.relative_to(box.start).slices)
+            for i, (box, part) in enumerate(zip(boxes, inner))
+        ]
+        for (i, place), segments in zip(seen, found):
+            is_seen = self._objects.objects_of(segments) == objects[i]
+            mask[at[i]][place.ours] = is_seen[np.ix_(*place.theirs)]
+        start = time.perf_counter()
+        voxels = grey.result()
+        waited += time.perf_counter() - start
+        for i, one in enumerate(voxels):
+            image[at[i]] = one
+        if self.image.dtype.kind in "iu":
+            image /= np.float32(np.iinfo(self.image.dtype).max)
+        return Batch(image, mask, waited)
+
+    def _boxes(
+        self, voxels_zyx: np.ndarray
+    ) -> tuple[list[volume.Box], list[volume.Box]]:
+        """Of cutouts around voxels, and what the image has of those."""
         half = np.array(self._size) // 2
         boxes = [
             volume.Box.from_size(start.tolist(), self._size)
             for start in np.asarray(voxels_zyx) - half
         ]
-        inner = [box.clipped(self.image.domain) for box in boxes]
-        grey = self._pool.submit(self._grey, inner)
-        masks = self._masks(inner, np.asarray(objects))
-        shape = (len(boxes), *self._size)
-        found = Batch(np.zeros(shape, np.float32), np.zeros(shape, bool))
-        for i, (box, part, mask, image) in enumerate(
-            zip(boxes, inner, masks, grey.result())
-        ):
-            at = (i, *part.relative_to(box.start).slices)
-            found.image[at], found.mask[at] = image, mask
-        return found
+        return boxes, [box.clipped(self.image.domain) for box in boxes]
 
-    def _grey(self, boxes: Sequence[volume.Box]) -> list[np.ndarray]:
-        found = self.image.read_many(boxes)
-        if self.image.dtype.kind in "iu":
-            most = np.float32(np.iinfo(self.image.dtype).max)
-            return [one.astype(np.float32) / most for one in found]
-        return [one.astype(np.float32) for one in found]
-
-    def _masks(
-        self, boxes: Sequence[volume.Box], objects: np.ndarray
-    ) -> list[np.ndarray]:
-        """Where each object is, [z, y, x] bool, of boxes of the image."""
-        masks = [np.zeros(box.size, bool) for box in boxes]
-        seen = [
-            (i, place)
-            for i, box in enumerate(boxes)
-            if (place := self._places(box)) is not None
-        ]
-        found = self.segmentation.read_many([place.box for _, place in seen])
-        for (i, place), segments in zip(seen, found):
-            mask = self._objects.objects_of(segments) == objects[i]
-            masks[i][place.ours] = mask[np.ix_(*place.theirs)]
-        return masks
+    def chunks(self, voxels_zyx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Chunks of image and segmentation around voxels (volume.traffic)."""
+        half = np.array(self._size) // 2
+        domain = self.image.domain
+        low = np.maximum(voxels_zyx - half, domain.start)
+        high = np.minimum(voxels_zyx + half + 1, domain.end)
+        times = np.array(self.image.voxel_size_nm)
+        times /= self.segmentation.voxel_size_nm
+        theirs = self.segmentation.domain
+        first, last = (
+            np.floor((edge + 0.5) * times).astype(np.int64)
+            for edge in (low, high - 1)
+        )
+        return (
+            traffic.chunks(self.image, low, high),
+            traffic.chunks(
+                self.segmentation,
+                np.maximum(first, theirs.start),
+                np.minimum(last + 1, theirs.end),
+            ),
+        )
 
     def _places(self, box: volume.Box) -> _Places | None:
         """What the segmentation has of a box of the image; None: nothing."""

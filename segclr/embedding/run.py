@@ -4,32 +4,37 @@
       embed.json           what it is made of; other options are refused
       places/              what is to be done (places.py)
       nodes/, edges.parquet    the table (table.py), a part for each task
+      reading*.json        what was read for it, how fast (statistics.py)
 
-A part appears whole or not at all, so a killed run goes on where it was, and no
-node is there twice. Workers open the volumes and the encoder by themselves.
+Cutouts are read while others are in the encoder (ahead.py). A part appears
+whole or not at all, so a killed run goes on where it was, and no node is there
+twice. Workers open the volumes and the encoder by themselves.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ffn_tf import model as ffn_model
 from ffn_tf import program, skeleton
 from ffn_tf.jobs import tasks
-from ffn_tf.volume import attempt, files
+from ffn_tf.volume import attempt, files, traffic
 from segclr import model
 from segclr.cutouts import agglomeration, reading
+from segclr.embedding import ahead, statistics, table
 from segclr.embedding import engine as engine_lib
 from segclr.embedding import places as places_lib
-from segclr.embedding import table
 
 _BLOCK_CUTOUTS = 2  # Edge of a block of space, in cutouts.
 _MOST = 512  # Places of a task.
-_AT_ONCE = 16  # Cutouts in memory.
+# Cutouts that are read at once; there are three times as many in memory.
+_AT_ONCE = 8
+_COUNTED = 100_000  # Places whose chunks are counted at once.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +90,30 @@ class Part:
       nodes: embedded.
       outside: of those, whose voxel is not in the segment.
       empty: left out.
+      statistics: of reading.
     """
 
     nodes: int
     outside: int
     empty: int
+    statistics: statistics.Statistics
+
+
+class _Batch(NamedTuple):
+    """What the encoder is given, and how long that took to have.
+
+    Attributes:
+      cutouts: [n, z, y, x] float32.
+      is_empty: [n] bool, no voxel of the segment.
+      is_inside: [n] bool, see reading.Batch.
+      storage_seconds, host_seconds: see statistics.
+    """
+
+    cutouts: np.ndarray
+    is_empty: np.ndarray
+    is_inside: np.ndarray
+    storage_seconds: float
+    host_seconds: float
 
 
 class Embedding:
@@ -201,6 +225,15 @@ class Embedding:
             if not table.part(self.folder, task).exists()
         ]
 
+    def chunks_touched(self, places: places_lib.Places) -> int:
+        """Chunks of image and segmentation that any node touches."""
+        seen = [np.zeros(0, np.int64)] * 2
+        for start in range(0, len(places), _COUNTED):
+            some = places.position[start : start + _COUNTED]
+            both = self._cutouts.chunks(self._cutouts.voxels_zyx(some))
+            seen = [np.union1d(a, b) for a, b in zip(seen, both)]
+        return sum(map(len, seen))
+
     # -- doing it ------------------------------------------------------------
 
     def embed(self, task: int) -> Part:
@@ -213,16 +246,24 @@ class Embedding:
         places = places_lib.load(self.folder / "places")
         if places is None:
             raise FileNotFoundError(f"{self.folder}/places: not there.")
+        start, before = time.perf_counter(), traffic.so_far()
         mine = places.of_task(task)
         segment, position = places.segment[mine], places.position[mine]
         voxels = self._cutouts.voxels_zyx(position)
         found, inside, empty = [], [], []
-        for i in range(0, len(segment), _AT_ONCE):
-            some = slice(i, i + _AT_ONCE)
-            batch = self._cutouts.read(voxels[some], segment[some])
-            empty.append(~batch.mask.any(axis=(1, 2, 3)))
+        storage = host = network = 0.0
+        batches = ahead.Ahead(
+            lambda some: self._read(voxels[some], segment[some]),
+            [slice(i, i + _AT_ONCE) for i in range(0, len(segment), _AT_ONCE)],
+        )
+        for batch in batches:
+            empty.append(batch.is_empty)
             inside.append(batch.is_inside)
-            found.append(self._run(batch.cutouts(self._options.kind)))
+            began = time.perf_counter()
+            found.append(self._run(batch.cutouts))
+            network += time.perf_counter() - began
+            storage += batch.storage_seconds
+            host += batch.host_seconds
         is_empty = np.concatenate(empty)
         if is_empty.any() and not self._options.skip_empty:
             at = np.flatnonzero(is_empty)[0]
@@ -242,8 +283,34 @@ class Embedding:
             np.concatenate(found)[kept].astype(self._options.dtype),
         )
         table.write_nodes(table.part(self.folder, task), nodes)
+        read = traffic.so_far().since(before)
+        spent = statistics.Statistics(
+            len(nodes),
+            read.wanted,
+            read.reads,
+            read.bytes_read,
+            storage,
+            host,
+            network,
+            batches.waited,
+            time.perf_counter() - start,
+        )
         return Part(
-            len(nodes), int((~nodes.is_inside).sum()), int(is_empty.sum())
+            len(nodes),
+            int((~nodes.is_inside).sum()),
+            int(is_empty.sum()),
+            spent,
+        )
+
+    def _read(self, voxels: np.ndarray, segments: np.ndarray) -> _Batch:
+        """Cutouts around voxels; in a thread of its own."""
+        start = time.perf_counter()
+        seen = self._cutouts.read(voxels, segments)
+        made = seen.cutouts(self._options.kind)
+        is_empty = np.logical_not(seen.mask.any(axis=(1, 2, 3)))
+        seconds = time.perf_counter() - start - seen.storage_seconds
+        return _Batch(
+            made, is_empty, seen.is_inside, seen.storage_seconds, seconds
         )
 
     def _run(self, cutouts: np.ndarray) -> np.ndarray:

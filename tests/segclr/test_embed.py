@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,39 @@ def test_processes_shards_and_a_second_run(options, tmp_path):
         embed.run(other)
 
 
+@pytest.mark.usefixtures("small_tasks")
+def test_what_was_read(options, tmp_path):
+    """Of all workers, over all attempts."""
+    shared = dataclasses.replace(options, output_dir=f"{tmp_path}/shared")
+    who = jobs.Options(executor="processes", workers=2, shard="0/2")
+    half = embed.run(shared, who=who)
+    assert half.chunks_touched == 0
+    assert 0 < half.statistics.nodes == half.made
+    whole = embed.run(
+        shared, who=jobs.Options("processes", workers=1, shard="1/2")
+    )
+    read = whole.statistics
+    assert read.nodes == whole.nodes == half.made + whole.made
+    # The neurites go through all chunks.
+    with reading.Cutouts(
+        options.image, options.segmentation, (9, 9, 9)
+    ) as opened:
+        sizes = [
+            -(-np.array(one.domain.size) // one.info.chunk_zyx)
+            for one in (opened.image, opened.segmentation)
+        ]
+    assert whole.chunks_touched == sum(int(np.prod(n)) for n in sizes)
+    # Each of three workers has read each chunk once at most.
+    assert whole.chunks_touched <= read.chunk_reads <= 3 * whole.chunks_touched
+    assert read.chunks_wanted >= 2 * read.nodes
+    assert read.bytes_read > 1000
+    assert (
+        min(read.storage_seconds, read.host_seconds, read.network_seconds) > 0
+    )
+    assert read.waiting_seconds + read.network_seconds <= read.seconds
+    assert embed.run(shared).statistics == read
+
+
 def test_killed_and_run_again(options, tmp_path):
     """No node twice, none missing."""
     program = (
@@ -200,7 +234,10 @@ def test_command_line(options, command):
         package="segclr",
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith("Wrote embeddings of ")
+    assert "\nWrote embeddings of " in ran.stdout
+    assert re.match(
+        r"Reading: \d+ chunks read 1\.00 times each \(\d", ran.stdout
+    )
     assert "of 4 segments" in ran.stdout
 
 
