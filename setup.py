@@ -44,6 +44,7 @@ setuptools.setup(
         "h5py>=3.11",
         "keras>=3.10",
         "kimimaro>=5.8",
+        "neuroglancer>=2.41",
         "numba>=0.63",
         "numpy>=2",
         "openvino>=2025.2; platform_machine == 'x86_64'",
@@ -63,14 +64,12 @@ setuptools.setup(
         # Instead of TensorFlow, for run_inference on GPUs.
         "jax": ["jax[cuda12]>=0.6"],
         "ray": ["ray>=2.47.1,<3"],
-        "view": ["neuroglancer>=2.41"],
         "dev": [
             "crackle-codec>=0.54",
             "hypothesis>=6",
             "jax>=0.6",
             "moto[s3,server]>=5.2",
             "mypy>=1.15",
-            "neuroglancer>=2.41",
             "pytest>=8",
             "pytest-timeout>=2",
             "pytest-xdist>=3",

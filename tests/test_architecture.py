@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segclr.aggregation": {"embedding"},
     "segclr.classification": {"model", "embedding", "aggregation"},
     "segclr.merges": {"embedding", "aggregation", "classification"},
+    "segclr.reporting": {"cutouts", "classification"},
 }
 DEMO = "ffn_tf.demo"
 

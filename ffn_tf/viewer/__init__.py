@@ -12,8 +12,8 @@
 and, of a run of run_inference, an HTML page:
 
     findings     what it has made so far, in numbers
-    page         what the page says
+    page         what the page says, in HTML (markup)
     report       when it is written
 
-The program is ffn_tf/view.py. Neuroglancer is an extra: only `server` needs it.
+The program is ffn_tf/view.py.
 """

@@ -13,22 +13,19 @@ run goes on, the browser reads it anew each minute.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import colorsys
 import dataclasses
-import html
-import io
 import time
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ffn_tf import volume
 from ffn_tf.evaluation import slices
 from ffn_tf.program import progress
 from ffn_tf.viewer import findings as findings_lib
+from ffn_tf.viewer import markup
 
 REFRESH_S = 60
 _PANEL = 420  # Pixels of the longest edge of a slice, at least.
@@ -52,30 +49,6 @@ _COUNTERS = {
     "fill-voxels": "voxels of the second pass",
     "fill-steps": "network calls of the second pass",
 }
-
-_STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #18181c; margin: 0 auto;
-  max-width: 1320px; padding: 24px; background: #fff; }
-h1 { font-size: 22px; margin: 0 0 4px; overflow-wrap: anywhere; }
-h2 { font-size: 17px; margin: 32px 0 10px; }
-p.faint, figcaption, .faint { color: #69696f; }
-progress { width: 100%; height: 10px; accent-color: #4269d0; }
-.row { display: flex; flex-wrap: wrap; gap: 20px; align-items: flex-start; }
-.tile { border: 1px solid #dcdce2; border-radius: 6px; padding: 8px 14px; }
-.tile b { display: block; font-size: 20px; font-weight: 600; }
-.slices { flex-wrap: nowrap; }
-figure { margin: 0; }
-figure img { width: 100%; display: block; }
-figcaption { font-size: 13px; margin-top: 4px; }
-table { border-collapse: collapse; }
-td, th { padding: 2px 14px 2px 0; text-align: left; font-weight: normal; }
-th { color: #69696f; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-td.o { overflow-wrap: anywhere; font-family: ui-monospace, monospace;
-  font-size: 13px; }
-svg text { font: 12px system-ui, sans-serif; fill: #69696f; }
-.swatch { display: inline-block; width: 11px; height: 11px; margin-right: 7px; }
-"""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,16 +91,16 @@ def written(facts: Facts) -> str:
         reload = f'<meta http-equiv="refresh" content="{REFRESH_S}">'
     found = facts.found
     parts = [
-        f"<h1>{_text(facts.title)}</h1>",
+        f"<h1>{markup.text(facts.title)}</h1>",
         _how_far(facts),
         _slices(facts),
         "<h2>Objects</h2>",
         '<div class="row">',
-        _figure(
+        markup.figure(
             _bars(found.sizes),
             f"{found.objects:,} objects by their voxels",
         ),
-        _figure(
+        markup.figure(
             _bars(found.steps),
             "by the network calls (fields of view) that they took",
         ),
@@ -137,45 +110,7 @@ def written(facts: Facts) -> str:
         _counters(found.counters),
         _options(facts.options),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"{reload}<title>{_text(facts.title)}</title>"
-        f"<style>{_STYLE}</style></head><body>\n"
-        + "\n".join(filter(None, parts))
-        + "\n</body></html>\n"
-    )
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
-
-
-def _tiles(values: Iterable[tuple[str, str]]) -> str:
-    tiles = (
-        f'<div class="tile"><b>{_text(value)}</b>{_text(name)}</div>'
-        for value, name in values
-    )
-    return f'<div class="row">{"".join(tiles)}</div>'
-
-
-def _table(
-    heading: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[int]
-) -> str:
-    """Cells are HTML; those of the columns `numbers` stand right."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        of = (' class="n"' if i in numbers else "" for i in range(len(cells)))
-        return "".join(
-            f"<{tag}{kind}>{cell}</{tag}>" for kind, cell in zip(of, cells)
-        )
-
-    body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
-    head = f"<tr>{line(heading, 'th')}</tr>" if heading else ""
-    return f"<table>{head}{body}</table>"
-
-
-def _figure(inner: str, caption: str) -> str:
-    return f"<figure>{inner}<figcaption>{_text(caption)}</figcaption></figure>"
+    return markup.document(facts.title, filter(None, parts), reload)
 
 
 # -----------------------------------------------------------------------------
@@ -211,7 +146,7 @@ def _how_far(facts: Facts) -> str:
     state = "Finished" if is_done else "Under way"
     return (
         f'<p class="faint">{state}; written {now}.</p>'
-        f'<p><progress value="{share:.3f}"></progress></p>{_tiles(tiles)}'
+        f'<p><progress value="{share:.3f}"></progress></p>{markup.tiles(tiles)}'
     )
 
 
@@ -232,11 +167,11 @@ def _slices(facts: Facts) -> str:
         # Side by side at one scale, however narrow the window.
         figures.append(
             f'<div style="flex: {wide} 1 0; max-width: {wide}px">'
-            f"{_figure(_picture(_painted(one)), caption)}</div>"
+            f"{markup.figure(markup.picture(_painted(one)), caption)}</div>"
         )
     return (
-        f'<h2>Slices</h2><p class="faint">{_text(facts.shown_is)}, '
-        f"{_text(facts.shown.domain)}.</p>"
+        f'<h2>Slices</h2><p class="faint">{markup.text(facts.shown_is)}, '
+        f"{markup.text(facts.shown.domain)}.</p>"
         f'<div class="row slices">{"".join(figures)}</div>'
     )
 
@@ -257,13 +192,6 @@ def _painted(one: slices.Slice) -> np.ndarray:
     opacity = np.where(one.segmentation > 0, _OPACITY, 0)[..., np.newaxis]
     mixed = (1 - opacity) * grey[..., np.newaxis] + opacity * over
     return mixed.astype(np.uint8)
-
-
-def _picture(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=88)
-    data = base64.b64encode(file.getvalue()).decode()
-    return f'<img alt="" src="data:image/jpeg;base64,{data}">'
 
 
 def _bars(counts: np.ndarray) -> str:
@@ -316,7 +244,7 @@ def _largest(objects: Sequence[findings_lib.Object]) -> str:
         for one in objects
     ]
     heading = ("voxels", "calls", "seed z, y, x")
-    return _figure(_table(heading, rows, {0, 1}), "the largest")
+    return markup.figure(markup.table(heading, rows, {0, 1}), "the largest")
 
 
 def _time(facts: Facts) -> str:
@@ -324,7 +252,7 @@ def _time(facts: Facts) -> str:
     tiles = ""
     if facts.peak_memory_bytes:
         said = f"{facts.peak_memory_bytes / 1e9:.2f} GB"
-        tiles = _tiles([(said, "memory of a process, at most")])
+        tiles = markup.tiles([(said, "memory of a process, at most")])
     if not total:
         return f"<h2>Memory</h2>{tiles}" if tiles else ""
     parts, rows, x = [], [], 0.0
@@ -338,7 +266,7 @@ def _time(facts: Facts) -> str:
         rows.append(
             (
                 f'<span class="swatch" style="background:{colour}"></span>'
-                f"{_text(stage)}",
+                f"{markup.text(stage)}",
                 f"{seconds:,.1f} s",
                 f"{100 * seconds / total:.1f} %",
             )
@@ -347,26 +275,27 @@ def _time(facts: Facts) -> str:
         f"<h2>Time and memory</h2>"
         f'<svg viewBox="0 0 800 26" width="100%" height="26" '
         f'preserveAspectRatio="none">{"".join(parts)}</svg>'
-        f'<div class="row">{_table((), rows, {1, 2})}{tiles}</div>'
+        f'<div class="row">{markup.table((), rows, {1, 2})}{tiles}</div>'
     )
 
 
 def _counters(counters: Mapping[str, int]) -> str:
     rows = [
-        (_text(said), f"{counters[name]:,}")
+        (markup.text(said), f"{counters[name]:,}")
         for name, said in _COUNTERS.items()
         if counters.get(name)
     ]
     if not rows:
         return ""
-    return f"<h2>Seeds and moves</h2>{_table((), rows, {1})}"
+    return f"<h2>Seeds and moves</h2>{markup.table((), rows, {1})}"
 
 
 def _options(options: Mapping[str, Any]) -> str:
     if not options:
         return ""
     rows = "".join(
-        f'<tr><td>{_text(name)}</td><td class="o">{_text(value)}</td></tr>'
+        f"<tr><td>{markup.text(name)}</td>"
+        f'<td class="o">{markup.text(value)}</td></tr>'
         for name, value in sorted(options.items())
     )
     return (

@@ -40,15 +40,10 @@ class Server:
         """Starts it; port 0 is any that is free.
 
         Raises:
-          OSError: Neuroglancer is not installed; the port is taken.
+          OSError: the port is taken.
         """
-        try:
-            import neuroglancer.server
-        except ImportError as error:
-            raise OSError(
-                f"Neuroglancer cannot be imported ({error}): "
-                f'pip install -e ".[view]"'
-            ) from error
+        import neuroglancer.server
+
         self._module = neuroglancer.server
         neuroglancer.set_server_bind_address(bind_address, port)
         try:
