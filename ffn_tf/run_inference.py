@@ -34,9 +34,11 @@ from ffn_tf.inference import (
     geometry,
     intensity,
     progress,
+    restriction,
     results,
     run_options,
     runner,
+    seeds,
     tiling,
 )
 from ffn_tf.inference import options as options_lib
@@ -185,7 +187,13 @@ def plan(
     asked = geometry.field_of_view(request)
     view = model.load(request.model_checkpoint, asked).view
     deltas = geometry.deltas(request, view, options.fast)
-    with extent.opened(request.image) as image:
+    seeds.check_arguments(request.seed_policy, request.seed_policy_args)
+    with (
+        extent.opened(request.image) as image,
+        restriction.Restrictor(
+            request, image, view.size, skip_blank=options.skip_blank
+        ),
+    ):
         domain = extent.asked(image, options.bounding_box)
         # As the run will, of a few; of the whole there may be millions.
         cut = options.subvolume_zyx, options.overlap_zyx

@@ -429,6 +429,47 @@ def test_a_plan_refuses_what_the_run_refuses(files, cut, message):
         run_inference.plan(request, options, 10.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "masks",
+            'masks { coordinate_expression { expression: "abs(x) < 3" } }',
+            r"'abs\(x\)' is not arithmetic",
+        ),
+        (
+            "seed_masks",
+            'masks { volume { mask { address: "MASK" } '
+            "channels { min_value: 1 max_value: 255 } } }",
+            r"mask.npy: its voxels are \(20.0, 20.0, 20.0\) nm .* Resample it",
+        ),
+        ("seed_policy", "PolicyOfNobody", "Unknown seed policy"),
+    ],
+)
+@pytest.mark.parametrize("do", ["plan", "run"])
+def test_what_a_plan_and_a_run_refuse(files, tmp_path, do, name, text, message):
+    for stem, size in (("em", 10.0), ("mask", 20.0)):
+        made = np.zeros((30, 30, 30), np.uint8)
+        info = volume.VolumeInfo(
+            volume.Box.from_shape(made.shape), made.dtype, (size,) * 3
+        )
+        with volume.create(f"{tmp_path}/{stem}.npy", info) as filling:
+            filling.write(info.domain, made)
+    request = request_lib.InferenceRequest(
+        image=f"{tmp_path}/em.npy",
+        model_checkpoint=files["model_checkpoint"],
+        segmentation_output_dir=files["segmentation_output_dir"],
+        **{name: text.replace("MASK", f"{tmp_path}/mask.npy")},
+    )
+    options = run_options.RunOptions(engine="openvino", compute_dtype="float32")
+    with pytest.raises(ValueError, match=message):
+        if do == "plan":
+            run_inference.plan(request, options, 10.0)
+        else:
+            run_inference.run(request, options)
+    assert not (tmp_path / "out").exists()
+
+
 def test_subvolumes_no_larger_than_their_overlap():
     with pytest.raises(ValueError, match=r"--subvolume_zyx=64,64,64: .*64,64"):
         run_options.RunOptions(subvolume_zyx=(64, 64, 64))
