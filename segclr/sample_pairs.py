@@ -131,7 +131,7 @@ def run(options: Options) -> Summary:
     with output.written(record) as ready:
         with contextlib.ExitStack() as stack:
             writers = [
-                stack.enter_context(records.writer(path)) for path in ready
+                stack.enter_context(records.Writer(path)) for path in ready
             ]
             for message in _shuffled(messages(), scattering):
                 writers[scattering.integers(len(writers))].write(message)

@@ -59,9 +59,7 @@ def locked(path: pathlib.Path, shard: str) -> Iterator[None]:
         if not shard:
             yield
             return
-        mark = path / f"{shard}.lock"
-        mark.touch()
-        with files.locked(mark, f"working on {shard}"):
+        with files.marked(path / f"{shard}.lock", f"working on {shard}"):
             yield
 
 

@@ -110,22 +110,61 @@ def locked(
     """
     handle = os.open(path, os.O_RDONLY)
     try:
-        try:
-            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-            fcntl.flock(handle, kind | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(
-                f"{os.fspath(path)}: another process is {doing}. Wait for "
-                f"it, or use another folder."
-            ) from error
-        except OSError as error:
-            program.warn(
-                f"{os.fspath(path)} cannot be locked ({error.strerror}): see "
-                f"that no second process works there."
-            )
+        _lock(handle, path, doing, shared)
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def marked(path: str | os.PathLike[str], doing: str) -> Iterator[None]:
+    """`locked`, of an empty file that is made for it, and removed in the end.
+
+    Raises:
+      as `locked`.
+    """
+    is_ours = False
+    while not is_ours:
+        handle = os.open(path, os.O_RDONLY | os.O_CREAT, 0o666)
+        try:
+            _lock(handle, path, doing, shared=False)
+            # Whoever held it may have removed it between these two lines.
+            is_ours = _is_file(handle, path)
+            if is_ours:
+                try:
+                    yield
+                finally:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(path)
+        finally:
+            os.close(handle)
+
+
+def _is_file(handle: int, path: str | os.PathLike[str]) -> bool:
+    """Whether an open file is the one that is there now."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _lock(
+    handle: int, path: str | os.PathLike[str], doing: str, shared: bool
+) -> None:
+    """See `locked`."""
+    try:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(
+            f"{os.fspath(path)}: another process is {doing}. Wait for "
+            f"it, or use another folder."
+        ) from error
+    except OSError as error:
+        program.warn(
+            f"{os.fspath(path)} cannot be locked ({error.strerror}): see "
+            f"that no second process works there."
+        )
 
 
 @contextlib.contextmanager

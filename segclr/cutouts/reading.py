@@ -124,8 +124,9 @@ class Cutouts:
             raise ValueError(
                 f"{image.address} has voxels of zyx {sizes[0]} nm, and "
                 f"{segments.address} of {sizes[1]} nm: one of them does not "
-                f"say how large they are. Give it by ?resolution_nm=Z,Y,X, or "
-                f"in a dataset file (docs/formats.md)."
+                f"say how large they are. Give --voxel_size_nm=z,y,x to "
+                f"ffn_tf.ingest, which makes a volume that does, or "
+                f"voxel_size_nm in a dataset file (docs/formats.md)."
             )
         boxes = [
             np.array([one.domain.start, one.domain.end]) * one.voxel_size_nm

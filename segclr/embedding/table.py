@@ -143,7 +143,9 @@ def write_edges(folder: pathlib.Path, edges: Edges) -> None:
         }
     )
     with files.atomic_path(folder / "edges.parquet") as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
+        parquet.write_table(
+            table, temporary, compression="zstd", write_page_checksum=True
+        )
 
 
 def read_nodes(
@@ -201,9 +203,35 @@ def _read(path: pathlib.Path, segments: np.ndarray | None) -> pa.Table:
     if segments is not None:
         wanted = dataset.field("segment").isin(pa.array(segments, pa.uint64()))
     try:
-        return dataset.dataset(path, format="parquet").to_table(filter=wanted)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(
-            f"{path}: damaged, or no table of segclr.embed: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+        return _scanned(path, wanted)
+    except (pa.ArrowInvalid, OSError, EOFError) as error:
+        raise ValueError(_damage(path, error)) from error
+
+
+def _scanned(path: pathlib.Path, wanted: dataset.Expression | None) -> pa.Table:
+    options = dataset.ParquetFragmentScanOptions(
+        page_checksum_verification=True
+    )
+    kind = dataset.ParquetFileFormat(default_fragment_scan_options=options)
+    return dataset.dataset(path, format=kind).to_table(filter=wanted)
+
+
+def _damage(path: pathlib.Path, error: Exception) -> str:
+    """Which file it is, and what to do."""
+    if path.is_dir():
+        for one in sorted(path.glob("*.parquet")):
+            try:
+                _scanned(one, None)
+            except (pa.ArrowInvalid, OSError, EOFError) as found:
+                path, error = one, found
+                break
+    remedy = "Delete it, and run segclr.embed again, which makes it anew"
+    if path.name == "edges.parquet":
+        remedy = (
+            "Delete it and the folder `places` beside it, and run "
+            "segclr.embed again"
+        )
+    if (path.parent / MEANS).exists() or (path.parents[1] / MEANS).exists():
+        remedy = "Delete the whole folder, and run segclr.aggregate again"
+    said = str(error).splitlines()[0]
+    return f"{path}: damaged, or no table of segclr.embed ({said}). {remedy}."

@@ -15,6 +15,7 @@ neurite are needed. Files may be gzipped. A voxel is that in which a place lies,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+import contextlib
 import dataclasses
 import os
 
@@ -78,9 +79,67 @@ def encoded(
         ).SerializeToString(deterministic=True)
 
 
-def writer(path: str | os.PathLike[str]) -> tf.io.TFRecordWriter:
-    """For messages; a context, with `write`."""
-    return tf.io.TFRecordWriter(os.fspath(path), "GZIP")
+class Writer:
+    """A file of messages, gzipped. A context manager, which closes it.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      OSError: it cannot be written; this and the methods.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
+        with self._named():
+            self._file = tf.io.TFRecordWriter(self._path, "GZIP")
+
+    def write(self, message: bytes) -> None:
+        with self._named():
+            self._file.write(message)
+
+    def close(self) -> None:
+        with self._named():
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OSError(
+                f"{self._path}: cannot be written "
+                f"({error.message.splitlines()[0].rpartition('; ')[2]}). Is "
+                f"there room on the disk, and may you write there?"
+            ) from error
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except OSError:
+            if kind is None:  # Otherwise the first failure is the one to tell.
+                raise
+
+
+def compression(path: str) -> str:
+    """GZIP, or nothing: gzipped files begin by 1f 8b."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return "GZIP" if file.read(2) == b"\x1f\x8b" else ""
+
+
+def damage(files: Sequence[str]) -> str:
+    """The first file that cannot be read, or holds no pairs; "" if all can."""
+    for path in files:
+        found = tf.data.TFRecordDataset(path, compression(path)).batch(4096)
+        try:
+            for _ in found.map(lambda s: tf.io.parse_example(s, features())):
+                pass
+        except tf.errors.OpError:
+            return path
+    return ""
 
 
 def _int64(values: Iterable[int]) -> tf.train.Feature:

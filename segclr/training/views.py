@@ -174,11 +174,7 @@ class Batches:
         except tf.errors.OpError as error:
             if self._failure is not None:
                 raise self._failure from error
-            raise ValueError(
-                f"The pairs {', '.join(self._settings.files)} cannot be read "
-                f"({error.message.splitlines()[0]}): a file is damaged, or "
-                f"not of sample_pairs."
-            ) from error
+            raise ValueError(self._damage()) from error
         except StopIteration:
             raise ValueError(
                 f"The pairs {', '.join(self._settings.files)} are fewer than a "
@@ -187,6 +183,14 @@ class Batches:
         self.taken += 1
         views, segments = found
         return Views(views[:, 0], views[:, 1], segments)
+
+    def _damage(self) -> str:
+        files = self._settings.files
+        return (
+            f"The pairs {records.damage(files) or ', '.join(files)} cannot be "
+            f"read: a file is damaged, or not of pairs. Fetch it again, or "
+            f"delete it and run segclr.sample_pairs again."
+        )
 
     def _dataset(self) -> tf.data.Dataset:
         settings = self._settings
@@ -318,7 +322,7 @@ def padded_size(settings: Settings) -> tuple[int, int, int]:
 
 def pairs(settings: Settings) -> tf.data.Dataset:
     """Pairs without end, as `records.features` has them."""
-    kinds = [_compression(path) for path in settings.files]
+    kinds = [records.compression(path) for path in settings.files]
     files = tf.data.Dataset.from_tensor_slices((list(settings.files), kinds))
     found = files.interleave(
         tf.data.TFRecordDataset,
@@ -338,9 +342,3 @@ def pairs(settings: Settings) -> tf.data.Dataset:
         )
         .unbatch()
     )
-
-
-def _compression(path: str) -> str:
-    """Files begin by 1f 8b if they are gzipped."""
-    with tf.io.gfile.GFile(path, "rb") as file:
-        return "GZIP" if file.read(2) == b"\x1f\x8b" else ""

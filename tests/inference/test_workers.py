@@ -136,6 +136,7 @@ def test_a_shard_is_worked_on_once(files, tmp_path):
         with pytest.raises(BlockingIOError, match="working on shard-1-of-2"):
             run(files, out, shard="1/2")
         assert len(run(files, out, shard="0/2").boxes) == 2
+        assert list(out.glob("*.lock")) == [mark]  # Of 0/2 none is left.
     with locked(out, "here", shared=True):
         with pytest.raises(BlockingIOError, match="segmenting into it"):
             run(files, out)

@@ -292,12 +292,46 @@ def test_bad_input(options, changes, message):
         embed.run(dataclasses.replace(options, **changes))
 
 
-def test_a_damaged_part(options):
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x10
+    path.write_bytes(data)
+
+
+@pytest.mark.usefixtures("small_tasks")
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_part(options, damage):
+    """It is named, and made anew when it is deleted."""
     embed.run(options)
-    part = table.part(pathlib.Path(options.output_dir), 0)
-    part.write_bytes(part.read_bytes()[:50])
-    with pytest.raises(ValueError, match="damaged, or no table"):
+    expected = read(options)
+    part = table.part(pathlib.Path(options.output_dir), 2)
+    if damage == "cut":
+        part.write_bytes(part.read_bytes()[:50])
+    else:
+        flip(part, 60)  # In the first page.
+    with pytest.raises(
+        ValueError, match=r"part-00002\.parquet: damaged.*Delete it, and run"
+    ):
         read(options)
+    part.unlink()
+    assert 0 < embed.run(options).made <= 5
+    assert_same(read(options), expected)
+
+
+def test_damaged_edges(options):
+    embed.run(options)
+    folder = pathlib.Path(options.output_dir)
+    expected = table.read_edges(folder)
+    flip(folder / "edges.parquet", 60)
+    with pytest.raises(
+        ValueError, match=r"edges\.parquet: damaged.*Delete it and .*`places`"
+    ):
+        table.read_edges(folder)
+    (folder / "edges.parquet").unlink()
+    shutil.rmtree(folder / "places")
+    assert embed.run(options).made == 0
+    found = table.read_edges(folder)
+    np.testing.assert_array_equal(found.nodes, expected.nodes)
 
 
 def test_no_processor_s_bfloat16(monkeypatch):

@@ -122,3 +122,15 @@ def test_bad_input(skeletons, tmp_path, monkeypatch, changes, message):
     with pytest.raises((ValueError, OSError), match=message):
         sample_pairs.run(options(skeletons, tmp_path, **changes))
     assert [p.name for p in tmp_path.iterdir()] == ["swc"]
+
+
+def test_a_full_disk():
+    with pytest.raises(OSError, match=r"^/dev/full: cannot be .*room on the d"):
+        with records.Writer("/dev/full") as file:
+            for _ in range(100):
+                file.write(np.random.default_rng(0).bytes(100_000))
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    with pytest.raises(OSError, match="nothing/pairs: cannot be written"):
+        records.Writer(tmp_path / "nothing" / "pairs")

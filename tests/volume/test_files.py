@@ -54,3 +54,35 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (left,) = os.listdir(tmp_path)
     assert "b.npz" in left
     del context, other
+
+
+def test_a_mark_is_there_meanwhile(tmp_path):
+    path = tmp_path / "shard.lock"
+    path.touch()  # Of a killed process.
+    with volume.files.marked(path, "working"):
+        assert path.exists()
+        with pytest.raises(BlockingIOError, match="another process is working"):
+            with volume.files.marked(path, "working"):
+                pass
+        assert path.exists()
+    assert not path.exists()
+    with pytest.raises(KeyError):
+        with volume.files.marked(path, "working"):
+            raise KeyError
+    assert not path.exists()
+
+
+def test_a_mark_that_is_removed_while_it_is_opened(tmp_path, monkeypatch):
+    """By who held it: what is locked then is no file of anybody."""
+    path = tmp_path / "shard.lock"
+    lock, times = volume.files._lock, []
+
+    def removed_before(handle, *rest, **more):
+        lock(handle, *rest, **more)
+        times.append(handle)
+        if len(times) == 1:
+            path.unlink()
+
+    monkeypatch.setattr(volume.files, "_lock", removed_before)
+    with volume.files.marked(path, "working"):
+        assert path.exists() and len(times) == 2
