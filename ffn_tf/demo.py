@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 import dataclasses
-import json
 import pathlib
 
 from ffn_tf import (
@@ -97,26 +96,12 @@ def run_phantom(
         )
         outputs = make_phantom.Outputs(output_dir=str(root / name))
         show(program.command_line("make_phantom", tissue, outputs))
-        if not _is_there(root / name, tissue):
+        if not phantom.is_there(tissue, outputs.output_dir):
             make_phantom.run(tissue, outputs)
     scores = {"shipped": _scored(root, model.SHIPPED, "shipped", show)}
     trained = _trained(root, options.max_steps, show)
     scores["trained"] = _scored(root, str(trained), "trained", show)
     return scores
-
-
-def _is_there(folder: pathlib.Path, tissue: phantom.Options) -> bool:
-    """Whether that phantom is in a folder; an error if another one is."""
-    if not folder.exists():
-        return False
-    with volume.open(f"{folder}/image.zarr") as image:
-        found = image.attributes.get("options")
-    if found != json.loads(json.dumps(dataclasses.asdict(tissue))):
-        raise FileExistsError(
-            f"{folder} holds another phantom ({found}): delete it, or name "
-            f"another --output_dir."
-        )
-    return True
 
 
 def _trained(root: pathlib.Path, max_steps: int, show: Show) -> pathlib.Path:

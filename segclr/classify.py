@@ -49,6 +49,10 @@ class Options:
     unknown: tuple[str, ...] = program.option(
         (), help="Classes that are not learned, but are to be found unknown."
     )
+    skip_rare: bool = program.option(
+        False,
+        help="Leave out classes of too few cells, instead of ending.",
+    )
     valid_share: float = program.option(
         0.15, help="Of each class' cells, to end the training by."
     )
@@ -155,6 +159,14 @@ def _learned(
             f"{options.labels}: {everything.unknown_segments} of its segments "
             f"have no node in the table."
         )
+    if options.skip_rare:
+        needed = labels.splits(options.valid_share, options.test_share)
+        if rare := everything.rare(needed):
+            program.warn(
+                f"{options.labels}: fewer than {needed} cells of "
+                f"{', '.join(rare)}, which is left out."
+            )
+        everything, _ = everything.without(rare)
     whole = labels.split(
         everything, options.valid_share, options.test_share, options.seed
     )

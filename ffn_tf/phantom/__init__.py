@@ -22,7 +22,7 @@ How it is made, in the order in which it happens:
 `python -m ffn_tf.make_phantom` writes one, or draws one beside a real volume.
 """
 
-from ffn_tf.phantom.files import refuse_existing, write
+from ffn_tf.phantom.files import is_there, refuse_existing, write
 from ffn_tf.phantom.options import Options
 from ffn_tf.phantom.skeletons import Skeleton, Truth, truth
 from ffn_tf.phantom.voxels import Phantom, generate
@@ -33,6 +33,7 @@ __all__ = [
     "Skeleton",
     "Truth",
     "generate",
+    "is_there",
     "refuse_existing",
     "truth",
     "write",

@@ -15,6 +15,7 @@ An output folder, which appears when it is complete, holds
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import secrets
@@ -37,6 +38,28 @@ def refuse_existing(output_dir: str | os.PathLike[str]) -> None:
         raise FileExistsError(
             f"{output_dir} exists already. Use another folder, or delete it."
         )
+
+
+def is_there(
+    options: options_lib.Options, output_dir: str | os.PathLike[str]
+) -> bool:
+    """Whether the folder holds that phantom.
+
+    Raises:
+      FileExistsError: it holds another one.
+    """
+    folder = pathlib.Path(output_dir)
+    if not folder.exists():
+        return False
+    with volume.open(f"{folder}/image.zarr") as image:
+        found = dict(image.attributes.get("options") or {})
+    wanted = json.loads(json.dumps(dataclasses.asdict(options)))
+    if found != wanted:
+        raise FileExistsError(
+            f"{folder} holds another phantom ({found}): delete it, or name "
+            f"another --output_dir."
+        )
+    return True
 
 
 def write(

@@ -150,7 +150,10 @@ def given_flags(options: type) -> dict[str, Any]:
 
 
 def command_line(name: str, *options: Any) -> str:
-    """`python -m ffn_tf.NAME` with what the `options` have beside defaults."""
+    """`python -m ffn_tf.NAME` with what the `options` have beside defaults.
+
+    A name with a dot, such as segclr.train, is that of the whole module.
+    """
     return _command(
         name,
         {
@@ -183,7 +186,8 @@ def given_line(
 
 
 def _command(name: str, values: Mapping[str, Any]) -> str:
-    words = ["python", "-m", f"ffn_tf.{name}"]
+    module = name if "." in name else f"ffn_tf.{name}"
+    words = ["python", "-m", module]
     for key, value in values.items():
         if isinstance(value, bool):
             words.append(f"--{key}" if value else f"--no{key}")

@@ -40,6 +40,16 @@ class Labels:
     cell: np.ndarray
     unknown_segments: int = 0
 
+    def rare(self, needed: int) -> tuple[str, ...]:
+        """Classes of fewer cells than `needed`."""
+        cells = np.unique(self.cell[self.of_node != NONE])
+        counts = np.bincount(
+            _commonest(self, cells), minlength=len(self.classes)
+        )
+        return tuple(
+            name for name, n in zip(self.classes, counts) if n < needed
+        )
+
     def without(self, names: tuple[str, ...]) -> tuple[Labels, np.ndarray]:
         """These without some classes, and which nodes [n] those had.
 
@@ -193,7 +203,7 @@ def split(
     class_of = _commonest(labels, cells)
     purpose = np.full(len(cells), TRAIN)
     rng = np.random.default_rng([seed, 5])
-    needed = 1 + (valid_share > 0) + (test_share > 0)
+    needed = splits(valid_share, test_share)
     for number, name in enumerate(labels.classes):
         mine = rng.permutation(np.flatnonzero(class_of == number))
         if len(mine) < needed:
@@ -213,6 +223,11 @@ def split(
     found = np.full(len(labels.cell), NONE)
     found[has_label] = purpose[np.searchsorted(cells, labels.cell[has_label])]
     return found
+
+
+def splits(valid_share: float, test_share: float) -> int:
+    """How many splits get cells, and so, how many cells a class needs."""
+    return 1 + (valid_share > 0) + (test_share > 0)
 
 
 def _commonest(labels: Labels, cells: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """classify: from a table and labels to types, scores and files."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -96,6 +97,17 @@ def test_a_class_that_is_not_learned_is_found_unknown(embeddings, tmp_path):
     assert found["unknown_found"] > found["known_called_unknown"]
     assert 60 < summary.unknown < 200
     assert "AUROC" in classify.as_table(found)
+
+
+def test_rare_classes(embeddings, tmp_path, capsys):
+    path = pathlib.Path(embeddings["labels"])
+    path.write_text(path.read_text().replace("30,glia", "30,soma"))
+    options = classify.Options(**embeddings, output_dir=f"{tmp_path}/types")
+    with pytest.raises(ValueError, match="'soma' has 1 of the cells"):
+        classify.run(options, LINEAR)
+    found = classify.run(dataclasses.replace(options, skip_rare=True), LINEAR)
+    assert found.scores["classes"] == list(CLASSES)
+    assert "fewer than 3 cells of soma" in capsys.readouterr().err
 
 
 def test_means_are_not_averaged_again(embeddings, tmp_path):

@@ -199,12 +199,3 @@ def test_a_port_that_is_taken(running):
     assert ran.returncode == 1
     assert f"Cannot listen on 127.0.0.1, port {port}" in ran.stderr
     assert "Choose another --port" in ran.stderr
-
-
-def test_neuroglancer_is_missing(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "neuroglancer.server", None)
-    monkeypatch.setitem(sys.modules, "neuroglancer", None)
-    with pytest.raises(OSError, match=r"pip install -e .*\[view\]"):
-        server.Server()
