@@ -1,8 +1,9 @@
 """The encoder: its layers, its heads, and where weights come from.
 
-(1) resnet    the residual network that turns a cutout into features (Keras 3)
-    folding   ... its first convolution, faster
-(2) encoder   ... with the two heads: embedding, and projection for training
+(1) resnet          the residual network: from a cutout to features (Keras 3)
+    folding         ... its first convolution, faster
+(2) encoder         ... with two heads: embedding, and projection for training
+(3) tf1_checkpoint  the released checkpoints, read
 """
 
 from ffn_tf.program import quiet
