@@ -36,6 +36,9 @@ fetch: $(READY)
 
 demo: $(READY)
 	$(BIN)/python -m ffn_tf.demo --dataset=$(DATASET) --output_dir=out/$(DATASET)
+ifeq ($(DATASET),phantom)
+	$(BIN)/python -m segclr.demo --output_dir=out/$(DATASET)/segclr
+endif
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
