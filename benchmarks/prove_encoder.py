@@ -105,7 +105,7 @@ def _changes(encoder: model.Encoder) -> Iterator[tuple[str, float, bool]]:
     """(what was changed, by how much the result then differs, by axes)."""
     before = _embedded(encoder)
     for name, weight in tf1_checkpoint.variables(encoder):
-        own = np.array(weight)
+        own = np.array(weight.numpy())
         others = {name: segclr_rule.variable(name, own.shape, "'")}
         if own.ndim == 5 and own.shape[0] > 1:
             others[f"{name}, x and z"] = own.transpose(2, 1, 0, 3, 4)
