@@ -33,7 +33,7 @@ from ffn_tf.training.pipeline import coordinate_files
 from ffn_tf.volume import files
 from segclr import model
 from segclr.cutouts import agglomeration, reading
-from segclr.training import loop, step, views
+from segclr.training import loop, probe, step, views
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +60,12 @@ class Options:
     agglomeration: str = program.option(
         "", help="Table of the object of each segment, .npz or .csv."
     )
+    labels: str = program.option(
+        "",
+        help="CSV of segment,label: at each checkpoint a line is fitted to "
+        "embeddings, and the F1 of types that it tells is shown.",
+    )
+    probe_nodes: int = program.option(256, help="Places for that.")
     seed: int = program.option(0, help="Of weights, order and augmentation.")
     compute_dtype: str = program.option(
         "float32",
@@ -109,6 +115,8 @@ _MAY_CHANGE = {
     "train_dir",
     "checkpoint_interval",
     "summary_rate_secs",
+    "labels",
+    "probe_nodes",
     "keep_checkpoints",
     "xla",
 }
@@ -181,6 +189,10 @@ def run(
                 objects,
             )
         )
+        probed = None
+        if options.labels:
+            count = options.probe_nodes
+            probed = probe.drawn(opened, settings, options.labels, count)
         made = _encoder(encoder, options, opened.image.voxel_size_nm)
         root.mkdir(parents=True, exist_ok=True)
         stack.enter_context(files.locked(root, "training in it"))
@@ -198,6 +210,7 @@ def run(
             stack.enter_context(summaries.Summaries(root)),
             options.batch_size,
             {"program": "segclr.train", "options": described},
+            probed,
         )
         has_begun = training.restore()
         if training.steps >= options.max_steps:
@@ -253,11 +266,13 @@ def as_line(progress: pace.Progress) -> str:
     if progress.steps_per_s:
         eta = as_clock(left / progress.steps_per_s)
     scores = progress.scores
+    probed = f"  probe F1 {scores['probe']:.2f}" if "probe" in scores else ""
     return (
         f"step {progress.step:,d}/{progress.max_steps:,d}  "
         f"loss {progress.loss:.4f}  nearest {scores['accuracy']:.0%}  "
-        f"spread {scores['spread']:.2f}  {progress.examples_per_s:.1f} pairs/s "
-        f" waiting {100 * progress.wait_share:.0f} %  {eta} left"
+        f"spread {scores['spread']:.2f}{probed}  "
+        f"{progress.examples_per_s:.1f} pairs/s  "
+        f"waiting {100 * progress.wait_share:.0f} %  {eta} left"
     )
 
 

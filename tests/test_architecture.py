@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segclr.sampling": set(),
     "segclr.cutouts": {"sampling"},
     "segclr.model": set(),
-    "segclr.training": {"sampling", "cutouts", "model"},
+    "segclr.training": {"sampling", "cutouts", "model", "classification"},
     "segclr.embedding": {"sampling", "cutouts", "model"},
     "segclr.aggregation": {"embedding"},
     "segclr.classification": {"model", "embedding", "aggregation"},

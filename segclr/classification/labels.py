@@ -198,6 +198,11 @@ def split(
             f"Shares of validation and test: expected 0 or more, together less "
             f"than 1; found {valid_share} and {test_share}."
         )
+    if len(labels.classes) < 2:
+        raise ValueError(
+            f"Expected two or more classes that have labels enough, found "
+            f"{', '.join(labels.classes) or 'none'}."
+        )
     has_label = labels.of_node != NONE
     cells = np.unique(labels.cell[has_label])
     class_of = _commonest(labels, cells)

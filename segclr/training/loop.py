@@ -1,4 +1,4 @@
-"""(5) Loop: batches, steps, checkpoints, summaries.
+"""(6) Loop: batches, steps, checkpoints, summaries.
 
 Everything that is drawn comes from one seed, and everything that a step depends
 on is in a checkpoint, so that a training that was stopped gives the weights of
@@ -20,6 +20,7 @@ from ffn_tf.training.checkpoints import Checkpoints
 from ffn_tf.training.pace import Clock, Progress, Window
 from ffn_tf.training.summaries import Summaries
 from segclr import model
+from segclr.training.probe import Probe
 from segclr.training.step import TrainStep
 from segclr.training.views import Batches
 
@@ -54,6 +55,7 @@ class Training:
       checkpoints, summaries: where to.
       batch_size: pairs of a step.
       origin: kept with the encoder.
+      probe: asked whenever a checkpoint is written; None: nobody.
 
     Attributes:
       steps: made.
@@ -66,7 +68,9 @@ class Training:
         summaries: Summaries,
         batch_size: int,
         origin: dict[str, Any],
+        probe: Probe | None = None,
     ) -> None:
+        self._probe, self._probed = probe, math.nan
         self._step, self._batch_size = step, batch_size
         self._checkpoints, self._summaries = checkpoints, summaries
         self._origin = origin
@@ -127,17 +131,22 @@ class Training:
                 for name, value in found.items():
                     scores.setdefault(name, []).append(value)
                 if clock.is_due("tell"):
-                    tell(told.progress(self.steps, _means(scores)))
+                    tell(told.progress(self.steps, self._scores(scores)))
                 if clock.is_due("summary"):
                     self._summarise(summed, scores)
                 if clock.is_due("checkpoint"):
                     self._save()
-            if not told.is_empty:
-                tell(told.progress(self.steps, _means(scores)))
             found_steps = [number for number, _ in self._checkpoints.all()]
             if found_steps[-1:] != [self.steps]:
                 self._save()
+            if not told.is_empty:
+                tell(told.progress(self.steps, self._scores(scores)))
             self._summarise(summed, scores)
+
+    def _scores(self, scores: dict[str, list[float]]) -> dict[str, float]:
+        """Means; and what the probe said last."""
+        probed = {} if math.isnan(self._probed) else {"probe": self._probed}
+        return _means(scores) | probed
 
     def _check(self, found: dict[str, float]) -> None:
         if not math.isfinite(found["loss"]):
@@ -162,6 +171,9 @@ class Training:
             {"step": self.steps, "alike": self._alike},
             lambda folder: model.save(self._step.encoder, folder, self._origin),
         )
+        if self._probe is not None:
+            self._probed = self._probe.macro_f1(self._step.encoder)
+            self._summaries.add(self.steps, {"probe/macro_f1": self._probed})
 
     def _summarise(
         self, window: Window, scores: dict[str, list[float]]

@@ -34,8 +34,17 @@ def state(folder):
 def test_it_learns(world, tmp_path):
     """Two kinds of neurites, of which each view finds its own."""
     told = []
+    labels = tmp_path / "labels.csv"
+    labels.write_text("segment,label\n1,a\n2,b\n3,a\n4,b\n")
     summary = train.run(
-        options(world, tmp_path, max_steps=100, batch_size=8),
+        options(
+            world,
+            tmp_path,
+            max_steps=100,
+            batch_size=8,
+            labels=str(labels),
+            probe_nodes=32,
+        ),
         SMALL,
         dataclasses.replace(ADAM, learning_rate=0.02),
         tell=told.append,

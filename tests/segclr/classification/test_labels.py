@@ -92,6 +92,12 @@ def test_a_class_of_one_cell():
     assert sorted(labels.split(few, 0, 0, 0).tolist()) == [0] * 5
 
 
+def test_one_class_is_none():
+    one = labels.Labels(("a",), np.zeros(4, int), np.arange(4))
+    with pytest.raises(ValueError, match=r"two or more classes .* found a"):
+        labels.split(one, 0.2, 0.2, 0)
+
+
 @pytest.mark.parametrize("shares", [(-0.1, 0.2), (0.5, 0.5), (0.2, 1.0)])
 def test_shares(clouds, shares):
     with pytest.raises(ValueError, match="Shares of validation and test"):
