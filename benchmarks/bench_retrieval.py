@@ -168,8 +168,8 @@ def main(argv: list[str]) -> None:
                 str(encoder),
                 f"{_DATASET}#image",
                 f"{_DATASET}#truth",
-                f"{root}/skeletons",
                 f"{root}/embeddings",
+                f"{root}/skeletons",
                 spacing_nm=_SPACING_NM,
                 skip_empty=True,
             )

@@ -81,8 +81,8 @@ def run(options: Options, show: Show = lambda line: None) -> classify.Summary:
         str(checkpoint),
         image,
         labels,
-        tracings.output_dir,
         f"{root}/embeddings",
+        tracings.output_dir,
         spacing_nm=_SPACING_NM,
         skip_empty=True,
     )

@@ -14,12 +14,15 @@ Workers map the files, so they hold what they look at.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+import csv
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
 
 from ffn_tf.skeleton import Skeleton
+from ffn_tf.volume import address as address_lib
 from ffn_tf.volume import files
 from segclr.sampling import nodes as nodes_lib
 
@@ -117,6 +120,81 @@ def found(
         np.concatenate([nodes.lengths_nm for _, nodes in every]).astype("f4"),
     )
     return places, edges
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Places, Edges]:
+    """Nodes that a table names, as one task; there are no edges.
+
+    Args:
+      path: of a CSV file with a header: segment, z_nm, y_nm, x_nm; a segment's
+        nodes are counted from 0 in the order of the lines.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not such a file, with the line.
+    """
+    file = pathlib.Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{path}: no such file of nodes.")
+    names = ("segment", *(f"{axis}_nm" for axis in "zyx"))
+    segment: list[int] = []
+    position: list[list[float]] = []
+    with file.open(newline="", encoding="utf-8-sig") as opened:
+        rows = csv.DictReader(opened)
+        if not set(names) <= set(rows.fieldnames or ()):
+            raise ValueError(
+                f"{path}: expected the columns {', '.join(names)}; found "
+                f"{', '.join(rows.fieldnames or ()) or 'none'}."
+            )
+        for row in rows:
+            try:
+                segment.append(int(row[names[0]]))
+                position.append([float(row[name]) for name in names[1:]])
+                is_good = bool(np.isfinite(position[-1]).all())
+            except (TypeError, ValueError):
+                is_good = False
+            if not is_good or not 0 < segment[-1] < 2**64:
+                raise ValueError(
+                    f"{path}:{rows.line_num}: expected a segment's id and "
+                    f"nanometres, found {row}."
+                )
+    if not segment:
+        raise ValueError(f"{path}: has no nodes.")
+    ids = np.array(segment, np.uint64)
+    order = np.argsort(ids, kind="stable")
+    starts = np.searchsorted(ids[order], ids[order])
+    node = np.empty(len(ids), np.int64)
+    node[order] = np.arange(len(ids)) - starts
+    return Places(
+        ids,
+        node,
+        np.array(position),
+        np.zeros(len(ids), np.float32),
+        np.array([0, len(ids)]),
+    ), Edges(
+        np.zeros(0, np.uint64),
+        np.zeros((0, 2), np.int64),
+        np.zeros(0, np.float32),
+    )
+
+
+def skeletons_beside(segmentation: str) -> str:
+    """The folder of skeletons that a precomputed segmentation names.
+
+    Raises:
+      ValueError: none, or not on this machine.
+    """
+    parsed = address_lib.parse(segmentation)
+    named = None
+    if parsed.format == "precomputed" and not parsed.place.is_remote:
+        named = (parsed.place.read_json("info") or {}).get("skeletons")
+    if not named:
+        raise ValueError(
+            f"{segmentation}: no skeletons in its folder. Make them "
+            f"(ffn_tf.skeletonize) and name them by --skeletons, or name "
+            f"places by --nodes."
+        )
+    return f"{parsed.path}/{named}"
 
 
 def _radii(lines: Iterable[Skeleton]) -> Iterator[np.ndarray]:

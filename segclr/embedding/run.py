@@ -50,10 +50,15 @@ class Options:
     segmentation: str = program.option(
         help="Address of the segmentation, of any scale."
     )
-    skeletons: str = program.option(
-        help="Skeletons of the segments (ffn_tf.skeletonize)."
-    )
     output_dir: str = program.option(help="Folder for the table.")
+    skeletons: str = program.option(
+        "",
+        help="Skeletons of the segments (ffn_tf.skeletonize); by default "
+        "those in the folder of a precomputed segmentation.",
+    )
+    nodes: str = program.option(
+        "", help="CSV of segment,z_nm,y_nm,x_nm: these, and no skeletons."
+    )
     spacing_nm: float = program.option(
         1500.0, help="Between nodes along a neurite."
     )
@@ -152,6 +157,8 @@ class Embedding:
             self._encoder.voxel_size_nm,
         )
         self._running: engine_lib.Engine | None = None
+        if options.nodes and options.skeletons:
+            raise ValueError("Give --nodes or --skeletons, not both.")
 
     def __enter__(self) -> Embedding:
         return self
@@ -170,21 +177,42 @@ class Embedding:
         self._check_folder()
         places = places_lib.load(self.folder / "places")
         if places is None:
-            places, edges = places_lib.found(
-                skeleton.read(self._options.skeletons),
-                self._options.spacing_nm,
-            )
+            # What is wrong with the places is said before there is a folder.
+            places, edges = self._found()
             self._cutouts.voxels_zyx(places.position)  # All are inside.
             size = np.array(self._encoder.size_zyx)
             edge = size * self._cutouts.image.voxel_size_nm
             places = places_lib.ordered(
                 places, (_BLOCK_CUTOUTS * edge).tolist(), edge[0] / 2, _MOST
             )
+            self._describe()
             table.write_edges(self.folder, edges)
             places.save(self.folder / "places")
         return places
 
-    def _check_folder(self) -> None:
+    def _describe(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = {
+            "program": "segclr.embed",
+            "code": program.describe_code(),
+            "options": self._decides(),
+            "encoder_config": self._encoder.config,
+        }
+        files.write_text(
+            self.folder / table.EMBEDDINGS, json.dumps(told, indent=1)
+        )
+
+    def _found(self) -> tuple[places_lib.Places, places_lib.Edges]:
+        options = self._options
+        if options.nodes:
+            return places_lib.read(options.nodes)
+        lines = options.skeletons or places_lib.skeletons_beside(
+            options.segmentation
+        )
+        return places_lib.found(skeleton.read(lines), options.spacing_nm)
+
+    def _decides(self) -> dict[str, Any]:
+        """What must be the same when a run goes on."""
         left_out = {"output_dir", "engine", "batch_size"}
         decides: dict[str, Any] = json.loads(
             json.dumps(
@@ -199,19 +227,13 @@ class Embedding:
                 }
             )
         )
-        described = self.folder / table.EMBEDDINGS
-        if not described.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            told = {
-                "program": "segclr.embed",
-                "code": program.describe_code(),
-                "options": decides,
-                "encoder_config": self._encoder.config,
-            }
-            files.write_text(described, json.dumps(told, indent=1))
+        return decides
+
+    def _check_folder(self) -> None:
+        if not (self.folder / table.EMBEDDINGS).exists():
             return
-        changes = attempt.changes(table.options_of(self.folder), decides)
-        if changes:
+        before = table.options_of(self.folder)
+        if changes := attempt.changes(before, self._decides()):
             raise FileExistsError(
                 f"{self.folder}: holds embeddings with other options "
                 f"({changes}); give the same, or another --output_dir."

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from ffn_tf import skeletonize, volume
 from ffn_tf.jobs import run as jobs
 from ffn_tf.skeleton import Skeleton, swc
 from segclr import embed, model
@@ -47,8 +48,8 @@ def options(world, encoder, tmp_path):
         encoder,
         world["image"],
         world["segmentation"],
-        world["skeletons"],
         f"{tmp_path}/out",
+        world["skeletons"],
         spacing_nm=60.0,
         compute_dtype="float32",
     )
@@ -68,6 +69,29 @@ def assert_same(one, other):
         np.testing.assert_array_equal(
             getattr(one, field.name), getattr(other, field.name)
         )
+
+
+def test_places_of_a_table_and_skeletons_beside(options, world, tmp_path):
+    path = tmp_path / "nodes.csv"
+    path.write_text("segment,z_nm,y_nm,x_nm\n2,125,185,405\n1,125,65,805\n")
+    embed.run(dataclasses.replace(options, skeletons="", nodes=str(path)))
+    found = read(options)
+    assert found.segment.tolist() == [1, 2]
+    assert found.position_nm_zyx.tolist() == [[125, 65, 805], [125, 185, 405]]
+    with pytest.raises(ValueError, match="not both"):
+        embed.run(dataclasses.replace(options, nodes=str(path)))
+    other = dataclasses.replace(options, output_dir=f"{tmp_path}/other")
+    with pytest.raises(ValueError, match="no skeletons in its folder"):
+        embed.run(dataclasses.replace(other, skeletons=""))
+    labels = f"precomputed://{tmp_path}/labels"
+    with (
+        volume.open(world["segmentation"]) as source,
+        volume.create(labels, source.info) as target,
+    ):
+        target.write(source.domain, source.read())
+    skeletonize.run(skeletonize.Options(labels))
+    beside = dataclasses.replace(other, segmentation=labels, skeletons="")
+    assert embed.run(beside).nodes > 10
 
 
 @pytest.mark.usefixtures("small_tasks")

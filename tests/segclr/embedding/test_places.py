@@ -61,3 +61,34 @@ def test_files(found, tmp_path):
     (tmp_path / "position.npy").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"damaged .*; delete the folder"):
         places.load(tmp_path)
+
+
+def test_places_of_a_table(tmp_path):
+    path = tmp_path / "nodes.csv"
+    path.write_text(
+        f"x_nm,y_nm,z_nm,segment\n3,2,1,{2**63}\n6,5,4,7\n9,8,7,{2**63}\n"
+    )
+    found, edges = places.read(path)
+    assert found.segment.tolist() == [2**63, 7, 2**63]
+    assert found.node.tolist() == [0, 0, 1]
+    assert found.position.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert found.num_tasks == 1 and not len(edges.segment)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("segment,z,y,x\n", "expected the columns segment, z_nm"),
+        ("segment,z_nm,y_nm,x_nm\n", "has no nodes"),
+        ("segment,z_nm,y_nm,x_nm\n5,1,2\n", r"csv:2: expected a segment"),
+        ("segment,z_nm,y_nm,x_nm\n0,1,2,3\n", r"csv:2: expected a segment"),
+        ("segment,z_nm,y_nm,x_nm\n5,1,nan,3\n", r"csv:2: expected a segment"),
+    ],
+)
+def test_bad_tables(tmp_path, text, message):
+    path = tmp_path / "nodes.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        places.read(path)
+    with pytest.raises(FileNotFoundError, match="no such file of nodes"):
+        places.read(tmp_path / "none.csv")
