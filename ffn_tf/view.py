@@ -52,6 +52,9 @@ class Options:
     skeletons: str = program.option(
         "", help="Folder of precomputed skeletons, or .npz, or .swc."
     )
+    segment_properties: str = program.option(
+        "", help="Folder of them, for the segmentations: of segclr.classify."
+    )
     points: str = program.option("", help="Voxels z,y,x: .csv or .npy.")
     layout: str = program.option(
         "4panel", help="Of the panels.", choices=scene.LAYOUTS
@@ -102,7 +105,13 @@ def composed(
             scales = sources.with_coarser(base)
             for coarser in scales[1:]:
                 stack.enter_context(coarser)
-            made.add_volume(name, address, scales, options.segments)
+            made.add_volume(
+                name,
+                address,
+                scales,
+                options.segments,
+                options.segment_properties,
+            )
         if options.skeletons:
             made.add_skeletons(names[-2], options.skeletons)
         if options.points:

@@ -316,7 +316,9 @@ def main(argv: list[str]) -> None:
         f"types of {summary.nodes:,} nodes of {summary.segments:,} segments in "
         f"{options.output_dir}",
         f"python -m segclr.report --types={options.output_dir} "
-        f"--embeddings={options.embeddings}",
+        f"--embeddings={options.embeddings}; or python -m ffn_tf.view IMAGE "
+        f"SEGMENTATION --segment_properties={options.output_dir}/"
+        f"{predictions.PROPERTIES}",
     )
 
 

@@ -53,10 +53,12 @@ class Scene:
         address: str,
         scales: Sequence[volume.Volume],
         segments: Sequence[int] = (),
+        properties: str = "",
     ) -> None:
         """A volume: its address, and itself with its coarser scales.
 
         Args:
+          properties: folder of segment properties, in place of its own.
           segments: that are chosen, of a segmentation; none: the largest, if
             there is something to show of them in three dimensions.
 
@@ -75,10 +77,13 @@ class Scene:
             layer = layers.segmentation(name, segments)
             if len(has) > 1:
                 layer = layers.translucent(layer)
-        where = sources.public(address)
-        self._add(
-            layer, where or chunks.Chunks(scales, sources.beside(address))
-        )
+        where: str | Files = sources.public(address)
+        if not where or properties:
+            beside = sources.beside(address)
+            if properties and scales[0].info.kind == "segmentation":
+                beside |= {"segment_properties": sources.properties(properties)}
+            where = chunks.Chunks(scales, beside)
+        self._add(layer, where)
 
     def add_skeletons(self, name: str, address: str) -> None:
         """See skeletons.py.

@@ -12,6 +12,7 @@ damaged, which is listed at the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+import json
 import pathlib
 import re
 
@@ -127,6 +128,30 @@ def beside(address: str) -> dict[str, Folder]:
         elif path.is_dir():
             found[name] = Folder(path)
     return found
+
+
+def properties(folder: str) -> Folder:
+    """A folder of segment properties.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: its info is of something else.
+    """
+    path = pathlib.Path(folder) / "info"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{folder}: no segment properties; expected a folder with `info`, "
+            f"as segclr.classify writes."
+        )
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8")).get("@type")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: damaged ({error}).") from error
+    if kind != "neuroglancer_segment_properties":
+        raise ValueError(
+            f"{path}: expected neuroglancer_segment_properties, found {kind}."
+        )
+    return Folder(folder)
 
 
 def objects(address: str) -> set[str]:

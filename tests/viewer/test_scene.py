@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ffn_tf import volume
-from ffn_tf.viewer import points, scene
+from ffn_tf.viewer import points, scene, sources
+from ffn_tf.volume import segment_properties
 
 START, SHAPE, SIZE_NM = (30, 20, 10), (5, 30, 40), (40.0, 8.0, 4.0)
 
@@ -161,3 +162,25 @@ def test_neuroglancer_reads_the_link(made):
     found = neuroglancer.parse_url(scene.link(state))
     assert found.to_json() == state
     assert found.layers[1].layer.type == "segmentation"
+
+
+def test_segment_properties_of_a_folder(tmp_path):
+    folder = tmp_path / "properties"
+    with pytest.raises(FileNotFoundError, match="no segment properties"):
+        sources.properties(str(folder))
+    folder.mkdir()
+    (folder / "info").write_text('{"@type": "neuroglancer_skeletons"}')
+    with pytest.raises(ValueError, match="found neuroglancer_skeletons"):
+        sources.properties(str(folder))
+    (folder / "info").write_text("[")
+    with pytest.raises(ValueError, match="damaged"):
+        sources.properties(str(folder))
+    text = segment_properties.described(np.array([3]), {"n": np.array([1.0])})
+    (folder / "info").write_text(text)
+    made = scene.Scene(opened("image"))
+    made.add_volume("em", "em.npy", [opened("image")], (), str(folder))
+    made.add_volume("seg", "seg.npy", [opened("segmentation")], (), str(folder))
+    assert "segment_properties" not in made.served["em"].info()
+    served = made.served["seg"]
+    assert served.info()["segment_properties"] == "segment_properties"
+    assert served.get("segment_properties/info").read_text() == text
