@@ -68,7 +68,7 @@ class Sizes:
 
 _SMALL = Sizes(
     edge=96,
-    voxel_nm=30.0,
+    voxel_nm=20.0,
     cutout=17,
     width=4,
     steps=3,
