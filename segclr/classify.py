@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import shutil
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,11 @@ class Options:
             raise ValueError(
                 "--radii_um, --counts and --unknown are for --labels."
             )
+        if not 0 < self.valid_share < 1:
+            raise ValueError(
+                f"--valid_share: expected more than 0, for there to be an end "
+                f"of the training, and less than 1; found {self.valid_share}."
+            )
         if not all(0 <= r < np.inf for r in self.radii_um) or self.runs < 1:
             raise ValueError(
                 f"--radii_um: expected 0 or more; --runs: 1 or more; found "
@@ -125,9 +131,12 @@ def run(options: Options, head: fitting.Options | None = None) -> Summary:
     if options.classifier:
         made = classifier_lib.load(options.classifier)
     else:
-        made, found = _learned(options, head, nodes)
+        made, found = _learned(options, head, nodes, made_of)
     output.mkdir(parents=True, exist_ok=True)
     with files.locked(output, "writing types into it"):
+        # Of another run, and of nothing that is here then.
+        (output / "scores.json").unlink(missing_ok=True)
+        shutil.rmtree(output / "classifier", ignore_errors=True)
         if found:
             origin = {"program": "segclr.classify", "embeddings": made_of}
             made.save(output / "classifier", origin | {"options": _json(head)})
@@ -149,15 +158,32 @@ def _json(options: Any) -> dict[str, Any]:
     return found
 
 
-def _learned(
-    options: Options, head: fitting.Options, nodes: table.Nodes
-) -> tuple[classification.Classifier, dict[str, Any]]:
-    """A classifier, and its scores."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Given:
+    """Labels, and what they are for.
+
+    Attributes:
+      known: those that are learned.
+      purpose: [n], of labels.split, of those.
+      strange: by purpose, [n] bool: nodes that are to be found unknown.
+    """
+
+    known: labels.Labels
+    purpose: np.ndarray
+    strange: dict[int, np.ndarray]
+
+
+def _given(options: Options, nodes: table.Nodes) -> _Given:
     everything = labels.read(options.labels, nodes.segment, nodes.node)
     if everything.unknown_segments:
         program.warn(
             f"{options.labels}: {everything.unknown_segments} of its segments "
             f"have no node in the table."
+        )
+    if predictions.UNKNOWN in everything.classes:
+        raise ValueError(
+            f"{options.labels}: {predictions.UNKNOWN!r} is what nodes are "
+            f"called of which nothing is known; give the class another name."
         )
     if options.skip_rare:
         needed = labels.splits(options.valid_share, options.test_share)
@@ -170,58 +196,74 @@ def _learned(
     whole = labels.split(
         everything, options.valid_share, options.test_share, options.seed
     )
-    given, is_unknown = everything.without(options.unknown)
-    purpose = np.where(is_unknown, labels.NONE, whole)
-    train, valid, test = (purpose == k for k in range(3))
+    known, is_strange = everything.without(options.unknown)
+    return _Given(
+        known,
+        np.where(is_strange, labels.NONE, whole),
+        {k: is_strange & (whole == k) for k in (labels.VALID, labels.TEST)},
+    )
+
+
+def _learned(
+    options: Options,
+    head: fitting.Options,
+    nodes: table.Nodes,
+    made_of: dict[str, Any],
+) -> tuple[classification.Classifier, dict[str, Any]]:
+    """A classifier, and its scores."""
+    given = _given(options, nodes)
+    known, x = given.known, nodes.embedding
+    train, valid, test = (given.purpose == k for k in range(3))
     made = classifier_lib.fit(
-        nodes.embedding,
-        given.of_node,
-        given.classes,
-        train,
-        valid,
-        head,
-        options.seed,
+        x, known.of_node, known.classes, train, valid, head, options.seed
     )
-    of_valid = made.predict(nodes.embedding[valid]).uncertainty
-    strange = is_unknown & (whole == labels.VALID)
-    of_strange = made.predict(nodes.embedding[strange]).uncertainty
-    made = dataclasses.replace(
-        made, threshold=scores.threshold(of_valid, of_strange)
+    threshold = scores.threshold(
+        made.predict(x[valid]).uncertainty,
+        made.predict(x[given.strange[labels.VALID]]).uncertainty,
     )
-    found = _scored(made, nodes, given, test)
-    found |= _unknown_scored(
-        made, nodes, test, is_unknown & (whole == labels.TEST)
-    )
+    made = dataclasses.replace(made, threshold=threshold)
+    found = _scored(made, nodes, known, test)
+    found |= _unknown_scored(made, nodes, test, given.strange[labels.TEST])
     for k, name in enumerate(labels.SPLITS):
-        found[f"{name}_nodes"] = int((purpose == k).sum())
-        found[f"{name}_cells"] = len(np.unique(given.cell[purpose == k]))
+        mine = given.purpose == k
+        found[f"{name}_nodes"] = int(mine.sum())
+        found[f"{name}_cells"] = len(np.unique(known.cell[mine]))
     found["options"] = _json(options) | _json(head)
+    radius_um = made_of.get("radius_um", 0.0)
+    return made, found | _curves(options, head, nodes, given, radius_um)
+
+
+def _curves(
+    options: Options,
+    head: fitting.Options,
+    nodes: table.Nodes,
+    given: _Given,
+    radius_um: float,
+) -> dict[str, Any]:
+    """What --radii_um and --counts ask for."""
+    found = {}
     if options.radii_um:
         edges = table.read_edges(pathlib.Path(options.embeddings))
         by_radius = {
             radius: tables.means(nodes, edges, radius)
-            for radius in options.radii_um
+            for radius in sorted(options.radii_um)
         }
-        found["by_radius"] = _told(
-            curves.against_radius(by_radius, given, purpose, head),
-            len(by_radius),
-            "radii",
+        points = curves.against_radius(
+            by_radius, given.known, given.purpose, head, options.seed
         )
+        found["by_radius"] = _told(points, len(by_radius), "radii")
     if options.counts:
-        found["by_count"] = _told(
-            curves.against_count(
-                nodes.embedding,
-                0.0,
-                given,
-                purpose,
-                head,
-                options.counts,
-                options.runs,
-            ),
-            len(options.counts),
-            "counts",
+        points = curves.against_count(
+            nodes.embedding,
+            radius_um,
+            given.known,
+            given.purpose,
+            head,
+            options.counts,
+            options.runs,
         )
-    return made, found
+        found["by_count"] = _told(points, len(options.counts), "counts")
+    return found
 
 
 def _told(points: Any, total: int, unit: str) -> list[dict[str, Any]]:

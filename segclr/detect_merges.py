@@ -21,9 +21,9 @@ import pathlib
 
 import numpy as np
 
-from ffn_tf import program
+from ffn_tf import program, skeleton
 from ffn_tf.volume import annotation_files, files
-from segclr.aggregation import tables
+from segclr.aggregation import sides, tables
 from segclr.classification import predictions
 from segclr.embedding import table
 from segclr.merges import discontinuity, proposals, synthetic, trial
@@ -109,16 +109,22 @@ def run(options: Options) -> Summary:
         )
         change[np.isnan(score)] = np.nan
     found = _proposed(options, nodes, typed, edges, score, change)
-    by = {"embedding": score} | ({"type": change} if typed else {})
-    trials = {
-        name: trial.run(
-            trial.Forest(nodes.segment, nodes.position_nm_zyx, edges, ranked),
-            seams,
-            1000 * options.tolerance_um,
-        )
-        for name, ranked in (by.items() if seams else ())
-    }
+    trials = {}
+    if seams:
+        by = {"embedding": score} | ({"type": change} if typed else {})
+        trials = _tried(options, nodes, edges, lengths, by, seams)
     output.mkdir(parents=True, exist_ok=True)
+    with files.locked(output, "writing merges into it"):
+        _write(output, found, trials)
+    return Summary(len(edges), len(found), trials)
+
+
+def _write(
+    output: pathlib.Path,
+    found: list[proposals.Proposal],
+    trials: dict[str, list[trial.Result]],
+) -> None:
+    (output / "trials.json").unlink(missing_ok=True)  # Of another run.
     files.write_text(output / "proposals.csv", proposals.as_csv(found))
     annotation_files.write(
         output / "annotations",
@@ -132,7 +138,47 @@ def run(options: Options) -> Summary:
             for name, results in trials.items()
         }
         files.write_text(output / "trials.json", json.dumps(told, indent=1))
-    return Summary(len(edges), len(found), trials)
+
+
+def _tried(
+    options: Options,
+    nodes: table.Nodes,
+    edges: np.ndarray,
+    lengths: np.ndarray,
+    by: dict[str, np.ndarray],
+    seams: list[synthetic.Seam],
+) -> dict[str, list[trial.Result]]:
+    """How known merges are found, by each score."""
+    beside = pathlib.Path(options.seams).parent / "skeletons"
+    firsts = {
+        seam.segment: seam.first_vertices
+        for seam in seams
+        if seam.first_vertices
+    }
+    first_places = {}
+    if firsts and beside.exists():
+        first_places = {
+            one.id: one.vertices_nm_zyx[: firsts[one.id]]
+            for one in skeleton.read(beside)
+            if one.id in firsts
+        }
+    nothing = np.zeros((len(nodes), 1), np.float32)
+    _, counts = sides.means(nothing, edges, lengths, 1000 * options.radius_um)
+    return {
+        name: trial.run(
+            trial.Forest(
+                nodes.segment,
+                nodes.position_nm_zyx,
+                edges,
+                ranked,
+                counts.min(1),
+            ),
+            seams,
+            1000 * options.tolerance_um,
+            first_places,
+        )
+        for name, ranked in by.items()
+    }
 
 
 def _types(folder: pathlib.Path, nodes: table.Nodes) -> predictions.Typed:
@@ -168,9 +214,10 @@ def _proposed(
     )
     found = []
     for edge in chosen.tolist():
-        first, last = np.searchsorted(
-            nodes.segment, (segment[edge], segment[edge] + np.uint64(1))
-        ).tolist()
+        first, last = (
+            int(np.searchsorted(nodes.segment, segment[edge], side))
+            for side in ("left", "right")
+        )
         names = ("", "")
         if typed is not None:
             one, two = (typed.classes[typed.label[n]] for n in edges[edge])

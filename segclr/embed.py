@@ -85,7 +85,8 @@ def run(
     with run_lib.Embedding(options) as job:
         places = job.begin()
         todo = job.todo(places)
-        mine = [t for t in who.share(range(places.num_tasks)) if t in {*todo}]
+        is_todo = set(todo)
+        mine = [t for t in who.share(range(places.num_tasks)) if t in is_todo]
         before = places.num_tasks - len(todo)
         make = functools.partial(run_lib.worker, options)
         with program.Progress("Embedding", "parts") as progress:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 
@@ -90,10 +91,15 @@ def run(options: Options) -> Summary:
             f"skeletons of {options.min_length_um} um or more "
             f"({len(long_ones)} of {len(lines)} have); see --min_length_um."
         )
-    for seam in seams:
-        two = lines.pop(seam.other)
-        lines[seam.segment] = synthetic.joined(lines[seam.segment], two, seam)
-    _write(output, lines, seams)
+    for number, seam in enumerate(seams):
+        one, two = lines[seam.segment], lines.pop(seam.other)
+        lines[seam.segment] = synthetic.joined(one, two, seam)
+        count = len(one.vertices_nm_zyx)
+        seams[number] = dataclasses.replace(seam, first_vertices=count)
+    output.mkdir(parents=True, exist_ok=True)
+    with files.locked(output, "making merges in it"):
+        shutil.rmtree(output / "skeletons", ignore_errors=True)
+        _write(output, lines, seams)
     kinds = [seam.kind for seam in seams]
     return Summary(
         {kind: kinds.count(kind) for kind in dict.fromkeys(kinds)}, len(lines)

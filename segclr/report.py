@@ -67,7 +67,10 @@ def run(options: Options) -> None:
     folder = pathlib.Path(options.types)
     nodes = table.read_nodes(pathlib.Path(options.embeddings))
     typed = predictions.read(folder)
-    if not np.array_equal(typed.segment, nodes.segment):
+    if not (
+        np.array_equal(typed.segment, nodes.segment)
+        and np.array_equal(typed.node, nodes.node)
+    ):
         raise ValueError(
             f"{folder}: types of other nodes ({len(typed.segment):,}) than "
             f"those of {options.embeddings} ({len(nodes):,})."

@@ -5,7 +5,7 @@
         microtubules, pale mitochondria with wide cristae, thin synapses
 
 Outlines, calibres and the brightness of the cytoplasm tell nothing: both types
-grow alike. Glia have no type. Tissue of one type is all of a.
+grow alike. Glia and cell bodies are all of a, as is tissue of one type.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ INTERIORS = (
     ),
 )
 NAMES = ("a", "b")
+_WITHOUT = ("glia", "soma")
 
 
 def assigned(kinds: tuple[str, ...], seed: int, number: int) -> tuple[int, ...]:
@@ -64,11 +65,14 @@ def assigned(kinds: tuple[str, ...], seed: int, number: int) -> tuple[int, ...]:
       number: of cell types.
     """
     drawn = np.random.default_rng([seed, 2]).integers(0, number, len(kinds))
-    return tuple(drawn.tolist())
+    return tuple(
+        0 if kind in _WITHOUT else cell
+        for kind, cell in zip(kinds, drawn.tolist())
+    )
 
 
 def label(kind: str, cell: int, number: int) -> str:
     """A neurite's type, as a classifier is to tell it: "axon", "axon b"."""
-    if number == 1 or kind in ("glia", "soma"):
+    if number == 1 or kind in _WITHOUT:
         return kind
     return f"{kind} {NAMES[cell]}"

@@ -38,12 +38,19 @@ def against_radius(
     given: labels.Labels,
     purpose: np.ndarray,
     options: fitting.Options,
+    seed: int = 0,
 ) -> Iterator[Point]:
     """F1 with all labels, for embeddings [n, d] of each radius."""
     train, valid, test = (purpose == k for k in range(3))
     for radius, embeddings in by_radius.items():
         made = classifier.fit(
-            embeddings, given.of_node, given.classes, train, valid, options
+            embeddings,
+            given.of_node,
+            given.classes,
+            train,
+            valid,
+            options,
+            seed,
         )
         found = _f1(made, embeddings, given, test)
         yield Point(radius, int(train.sum()), found, found, found)

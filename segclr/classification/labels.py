@@ -41,13 +41,12 @@ class Labels:
     unknown_segments: int = 0
 
     def rare(self, needed: int) -> tuple[str, ...]:
-        """Classes of fewer cells than `needed`."""
-        cells = np.unique(self.cell[self.of_node != NONE])
-        counts = np.bincount(
-            _commonest(self, cells), minlength=len(self.classes)
-        )
+        """Classes that fewer cells than `needed` have."""
+        counts = _counts(self, _cells(self))
         return tuple(
-            name for name, n in zip(self.classes, counts) if n < needed
+            name
+            for name, n in zip(self.classes, (counts > 0).sum(0))
+            if n < needed
         )
 
     def without(self, names: tuple[str, ...]) -> tuple[Labels, np.ndarray]:
@@ -91,6 +90,7 @@ def read(
         label is of a node of the table.
     """
     rows = _rows(pathlib.Path(path))
+    rows = _with_cells(pathlib.Path(path), rows)
     names = sorted({row.label for row in rows})
     cells = {
         name: k for k, name in enumerate(dict.fromkeys(r.cell for r in rows))
@@ -157,6 +157,35 @@ def _rows(path: pathlib.Path) -> list[_Row]:
     return rows
 
 
+def _with_cells(path: pathlib.Path, rows: list[_Row]) -> list[_Row]:
+    """Rows that say no cell have that of their segment, or the segment.
+
+    Raises:
+      ValueError: a segment is in two cells.
+    """
+    said: dict[int, _Row] = {}
+    for row in rows:
+        if not row.cell:
+            continue
+        earlier = said.setdefault(row.segment, row)
+        if earlier.cell != row.cell:
+            raise ValueError(
+                f"{path}:{row.line}: segment {row.segment} is of cell "
+                f"{row.cell}, and in line {earlier.line} of cell "
+                f"{earlier.cell}; a segment is of one, which is learned from "
+                f"or tested on as a whole."
+            )
+    return [
+        dataclasses.replace(
+            row,
+            cell=said[row.segment].cell
+            if row.segment in said
+            else f"segment {row.segment}",
+        )
+        for row in rows
+    ]
+
+
 def _row(path: pathlib.Path, line: int, found: dict[str, str | None]) -> _Row:
     segment, node = found["segment"], found.get("node") or str(NONE)
     label = (found["label"] or "").strip()
@@ -169,13 +198,17 @@ def _row(path: pathlib.Path, line: int, found: dict[str, str | None]) -> _Row:
             f"{path}:{line}: expected a segment's id, a label, and perhaps a "
             f"node's number and a cell; found {dict(found)}."
         )
-    return _Row(line, id_, number, label, found.get("cell") or str(id_))
+    cell = (found.get("cell") or "").strip()
+    return _Row(line, id_, number, label, cell)
 
 
 def split(
     labels: Labels, valid_share: float, test_share: float, seed: int
 ) -> np.ndarray:
     """What each node is for; whole cells, of each class its share.
+
+    A class' share is of the cells that have some of it, so a cell may count
+    for several; the rarest class is divided first.
 
     Args:
       labels: of the nodes.
@@ -203,31 +236,44 @@ def split(
             f"Expected two or more classes that have labels enough, found "
             f"{', '.join(labels.classes) or 'none'}."
         )
-    has_label = labels.of_node != NONE
-    cells = np.unique(labels.cell[has_label])
-    class_of = _commonest(labels, cells)
-    purpose = np.full(len(cells), TRAIN)
-    rng = np.random.default_rng([seed, 5])
+    cells = _cells(labels)
+    has_class = _counts(labels, cells) > 0
     needed = splits(valid_share, test_share)
-    for number, name in enumerate(labels.classes):
-        mine = rng.permutation(np.flatnonzero(class_of == number))
-        if len(mine) < needed:
+    purpose = np.full(len(cells), NONE)
+    rng = np.random.default_rng([seed, 5])
+    for number in np.argsort(has_class.sum(0), kind="stable").tolist():
+        mine = has_class[:, number]
+        if mine.sum() < needed:
             raise ValueError(
-                f"Class {name!r} has {len(mine)} of the cells with labels, "
-                f"expected {needed} or more: one each to train, validate and "
-                f"test on. Label more of them, or leave the class out."
+                f"Class {labels.classes[number]!r} has {mine.sum()} of the "
+                f"cells with labels, expected {needed} or more: one each to "
+                f"train, validate and test on. Label more of them, or leave "
+                f"the class out."
             )
-        counts = [
-            max(1, round(share * len(mine))) if share else 0
-            for share in (valid_share, test_share)
-        ]
-        while sum(counts) >= len(mine):
-            counts[int(np.argmax(counts))] -= 1
-        purpose[mine[: counts[0]]] = VALID
-        purpose[mine[counts[0] : sum(counts)]] = TEST
+        _divide(purpose, mine, (valid_share, test_share), rng)
     found = np.full(len(labels.cell), NONE)
+    has_label = labels.of_node != NONE
     found[has_label] = purpose[np.searchsorted(cells, labels.cell[has_label])]
     return found
+
+
+def _divide(
+    purpose: np.ndarray,
+    mine: np.ndarray,
+    shares: tuple[float, float],
+    rng: np.random.Generator,
+) -> None:
+    """Gives those of `mine` [c] bool that have no purpose yet one."""
+    total = int(mine.sum())
+    wanted = [max(1, round(s * total)) if s else 0 for s in shares]
+    while sum(wanted) >= total:
+        wanted[int(np.argmax(wanted))] -= 1
+    free = rng.permutation(np.flatnonzero(mine & (purpose == NONE)))
+    for kind, count in zip((VALID, TEST), wanted):
+        missing = max(count - int((purpose[mine] == kind).sum()), 0)
+        taken, free = free[:missing], free[missing:]
+        purpose[taken] = kind
+    purpose[free] = TRAIN
 
 
 def splits(valid_share: float, test_share: float) -> int:
@@ -235,13 +281,19 @@ def splits(valid_share: float, test_share: float) -> int:
     return 1 + (valid_share > 0) + (test_share > 0)
 
 
-def _commonest(labels: Labels, cells: np.ndarray) -> np.ndarray:
-    """The class of most nodes of each cell."""
+def _cells(labels: Labels) -> np.ndarray:
+    """Numbers of the cells that have labels, in order."""
+    found: np.ndarray = np.unique(labels.cell[labels.of_node != NONE])
+    return found
+
+
+def _counts(labels: Labels, cells: np.ndarray) -> np.ndarray:
+    """Nodes of each class that each cell has: [cells, classes]."""
     has_label = labels.of_node != NONE
     counts = np.zeros((len(cells), len(labels.classes)), np.int64)
     row = np.searchsorted(cells, labels.cell[has_label])
     np.add.at(counts, (row, labels.of_node[has_label]), 1)
-    return counts.argmax(1)
+    return counts
 
 
 def subset(

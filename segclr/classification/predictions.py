@@ -141,7 +141,9 @@ def write(folder: pathlib.Path, found: Typed) -> Segments:
         metadata={"classes": "\n".join(found.classes)},
     )
     with files.atomic_path(folder / NODES) as temporary:
-        parquet.write_table(columns, temporary, compression="zstd")
+        parquet.write_table(
+            columns, temporary, compression="zstd", write_page_checksum=True
+        )
     segments = of_segments(found)
     _write_segments(folder, segments)
     annotation_files.write(
@@ -193,7 +195,7 @@ def read(folder: pathlib.Path) -> Typed:
             f"{path}: no predictions; make them with segclr.classify."
         )
     try:
-        found = parquet.read_table(path)
+        found = parquet.read_table(path, page_checksum_verification=True)
         classes = found.schema.metadata[b"classes"].decode().split("\n")
         probability = found.column("probability").combine_chunks()
         return Typed(
@@ -203,7 +205,7 @@ def read(folder: pathlib.Path) -> Typed:
             np.stack(
                 [found.column(f"{a}_nm").to_numpy() for a in "zyx"], axis=1
             ),
-            _flat(probability).reshape(len(found), -1),
+            _flat(probability).reshape(len(found), len(classes)),
             found.column("uncertainty").to_numpy(),
             found.column("is_unknown").to_numpy(),
         )

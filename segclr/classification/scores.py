@@ -63,8 +63,8 @@ def threshold(known: np.ndarray, unknown: np.ndarray) -> float:
     """From which score on an example is to be called unknown.
 
     Chosen on validation: where the share of the unknown that is called so,
-    less the share of the known that is, is greatest; without any unknown, what
-    95 % of the known are below.
+    less the share of the known that is, is greatest. Above all, so that none is
+    unknown, where the unknown are no more uncertain, or where there are none.
 
     Raises:
       ValueError: no known ones.
@@ -75,8 +75,11 @@ def threshold(known: np.ndarray, unknown: np.ndarray) -> float:
             "chosen; expected a share of validation above 0."
         )
     if not len(unknown):
-        return float(np.quantile(known, 0.95))
+        return float(np.nextafter(known.max(), np.inf))
     places = np.unique(np.concatenate([known, unknown]))
     hit = 1 - np.searchsorted(np.sort(unknown), places, "left") / len(unknown)
     false = 1 - np.searchsorted(np.sort(known), places, "left") / len(known)
-    return float(places[int(np.argmax(hit - false))])
+    best = int(np.argmax(hit - false))
+    if hit[best] <= false[best]:
+        return float(np.nextafter(places[-1], np.inf))
+    return float(places[best])

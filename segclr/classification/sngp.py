@@ -28,6 +28,7 @@ import numpy as np
 from scipy import special
 
 _MEAN_FIELD = math.pi / 8
+_AT_ONCE = 4096  # Examples whose features are in memory.
 
 
 class SpectralDense(keras.layers.Layer):
@@ -166,9 +167,11 @@ class GaussianProcess(keras.layers.Layer):
 
     def observe(self, x: np.ndarray) -> None:
         """Makes S of the training examples x [n, size], and of no others."""
-        phi = keras.ops.convert_to_numpy(self.random_features(x))
-        phi = phi.astype(np.float64)
-        precision = self.ridge * np.eye(self.features) + phi.T @ phi
+        precision = self.ridge * np.eye(self.features)
+        for start in range(0, len(x), _AT_ONCE):
+            some = self.random_features(x[start : start + _AT_ONCE])
+            phi = keras.ops.convert_to_numpy(some).astype(np.float64)
+            precision += phi.T @ phi
         self.covariance.assign(
             (self.ridge * np.linalg.inv(precision)).astype(np.float32)
         )

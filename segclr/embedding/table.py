@@ -176,7 +176,9 @@ def read_nodes(
         np.stack([column[name] for name in _AXES], axis=1),
         column["radius_nm"],
         column["is_inside"],
-        values.flatten().to_numpy(zero_copy_only=False).reshape(len(table), -1),
+        values.flatten()
+        .to_numpy(zero_copy_only=False)
+        .reshape(len(table), values.type.list_size),
     )
     return found.taken(np.lexsort((found.node, found.segment)))
 

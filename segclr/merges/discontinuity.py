@@ -20,7 +20,7 @@ from scipy import special
 
 from segclr.aggregation import sides
 
-_AT_ONCE = 100_000  # Edges whose means are in memory.
+_AT_ONCE = 1_000_000  # Edges whose means are in memory.
 
 
 def scores(
@@ -80,6 +80,7 @@ def type_changes(
 
 
 def _sides(vectors, edges, lengths_nm, radius_nm):
+    """(slice, means [k, 2, d], counts [k, 2]) of so many edges at a time."""
     for start in range(0, len(edges), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         # The sides of some edges, in the graph of all.

@@ -4,7 +4,7 @@
     drawn        pairs of them, each segment in one at most
     joined       their skeletons as one, with an edge at the contact
 
-Kinds, drawn one after the other:
+Kinds, drawn in turn:
 
     random       any two that touch
     same_type    of one type: what merges of real segmentations are like
@@ -56,12 +56,15 @@ class Seam:
       other: the second.
       kind: of the merge, one of KINDS.
       place_nm_zyx: of the contact.
+      first_vertices: of the joined skeleton, those that are the first's come
+        first; 0: not known.
     """
 
     segment: int
     other: int
     kind: str
     place_nm_zyx: tuple[float, float, float]
+    first_vertices: int = 0
 
 
 def contacts(segmentation: volume.Volume) -> Contacts:
@@ -144,20 +147,22 @@ def drawn(
     places = np.flatnonzero(may & (found.area >= min_area))
     order = np.random.default_rng([seed, 8]).permutation(places).tolist()
     used: set[int] = set()
-    seams = []
-    for kind in KINDS if types else KINDS[:1]:
-        left = count
-        for at in order:
-            one, two = found.pair[at].tolist()
-            if not left:
+    seams: list[Seam] = []
+    # One of each kind in turn, so that none takes what the others need.
+    left = {kind: iter(order) for kind in (KINDS if types else KINDS[:1])}
+    for _ in range(count):
+        for kind in list(left):
+            for at in left[kind]:
+                one, two = found.pair[at].tolist()
+                if {one, two} & used or not _is_of(kind, types, one, two):
+                    continue
+                z, y, x = found.place_nm_zyx[at].tolist()
+                seams.append(Seam(one, two, kind, (z, y, x)))
+                used |= {one, two}
                 break
-            if {one, two} & used or not _is_of(kind, types, one, two):
-                continue
-            z, y, x = found.place_nm_zyx[at].tolist()
-            seams.append(Seam(one, two, kind, (z, y, x)))
-            used |= {one, two}
-            left -= 1
-    return seams
+            else:
+                del left[kind]
+    return sorted(seams, key=lambda seam: KINDS.index(seam.kind))
 
 
 def _is_of(kind: str, types: Mapping[int, str], one: int, two: int) -> bool:
@@ -191,12 +196,13 @@ def joined(one: Skeleton, two: Skeleton, seam: Seam) -> Skeleton:
 
 
 def seams_csv(seams: Iterable[Seam]) -> str:
-    """segment,other,kind,z_nm,y_nm,x_nm: a line for each."""
-    lines = ["segment,other,kind,z_nm,y_nm,x_nm"]
+    """segment,other,kind,z_nm,y_nm,x_nm,first_vertices: a line for each."""
+    lines = ["segment,other,kind,z_nm,y_nm,x_nm,first_vertices"]
     for seam in seams:
         z, y, x = seam.place_nm_zyx
         lines.append(
-            f"{seam.segment},{seam.other},{seam.kind},{z:.1f},{y:.1f},{x:.1f}"
+            f"{seam.segment},{seam.other},{seam.kind},{z:.1f},{y:.1f},{x:.1f},"
+            f"{seam.first_vertices}"
         )
     return "\n".join([*lines, ""])
 
@@ -204,7 +210,7 @@ def seams_csv(seams: Iterable[Seam]) -> str:
 def read_seams(path: pathlib.Path) -> list[Seam]:
     """Reads seams.csv, which may be of real merges, found by proofreading.
 
-    Columns segment, z_nm, y_nm, x_nm; kind and other if they are there.
+    Columns segment, z_nm, y_nm, x_nm; the others if they are there.
 
     Raises:
       FileNotFoundError: no such file.
@@ -231,6 +237,7 @@ def read_seams(path: pathlib.Path) -> list[Seam]:
                         float(row["y_nm"]),
                         float(row["x_nm"]),
                     ),
+                    int(row.get("first_vertices") or 0),
                 )
                 for row in reader
             ]

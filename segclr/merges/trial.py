@@ -3,25 +3,30 @@
 Of each kind of merge:
 
   auroc      how often the seam's edge has a higher score than an edge that is
-             no seam, in any segment; chance is 0.5
+             no seam, in any segment; chance is 0.5. Beside it that of geometry
+             alone: of the nodes on the smaller side of an edge, which a seam
+             has more of than a tip
   located    share of merges whose best edge is within a tolerance of the seam;
-             chance: the mean share of the segment's edges that are
+             chance: the mean share of the segment's scored edges that are
   divided    share of the nodes that a cut at the best edge leaves on the right
-             side, mean; chance: of a cut at an edge drawn from the segment
+             side, mean; chance: of a cut at a scored edge of the segment
 
-An edge whose side has too few nodes has no score: a seam there counts as the
-lowest of all, and as not located.
+The seam's edge joins a node of one of the two to one of the other; of merges
+where that is not known, it is the edge that passes nearest to the place. An
+edge whose side has too few nodes has no score, and counts as the lowest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
 
 import numpy as np
+from scipy import spatial
 
 from segclr.aggregation import sides
 from segclr.classification import scores as scores_lib
-from segclr.merges.synthetic import Seam
+from segclr.merges import synthetic
 
 _CUTS = 20  # Edges whose cut is looked at for chance.
 
@@ -34,12 +39,13 @@ class Result:
       kind: which.
       merges: how many.
       auroc, located, divided: see the module.
-      chance_located, chance_divided: what chance gives.
+      geometry_auroc, chance_located, chance_divided: what tells nothing gives.
     """
 
     kind: str
     merges: int
     auroc: float
+    geometry_auroc: float
     located: float
     chance_located: float
     divided: float
@@ -55,21 +61,34 @@ class Forest:
       position_nm_zyx: [n, 3].
       edges: [m, 2] int64, into the nodes.
       score: [m] float64.
+      smaller_side: [m] integers, nodes within R on the side that has fewer.
     """
 
     segment: np.ndarray
     position_nm_zyx: np.ndarray
     edges: np.ndarray
     score: np.ndarray
+    smaller_side: np.ndarray
 
 
-def run(forest: Forest, seams: list[Seam], tolerance_nm: float) -> list[Result]:
+def run(
+    forest: Forest,
+    seams: list[synthetic.Seam],
+    tolerance_nm: float,
+    first_places: Mapping[int, np.ndarray] | None = None,
+) -> list[Result]:
     """Tries known merges, kind by kind, in the order in which they come.
+
+    Args:
+      forest: of all segments.
+      seams: the merges.
+      tolerance_nm: how near is located.
+      first_places: by segment, [n, 3] vertices of the first of the two.
 
     Raises:
       ValueError: none of the merges is in the table.
     """
-    middle = forest.position_nm_zyx[forest.edges].mean(1)
+    first_places = first_places or {}
     of_edge = forest.segment[forest.edges[:, 0]]
     rank = np.nan_to_num(forest.score, nan=-np.inf)
     trials: dict[str, list[_One]] = {}
@@ -78,7 +97,10 @@ def run(forest: Forest, seams: list[Seam], tolerance_nm: float) -> list[Result]:
         mine = np.flatnonzero(of_edge == seam.segment)
         if not len(mine):
             continue
-        one = _tried(forest, mine, middle, rank, seam, tolerance_nm, number)
+        is_seam = _crossing(forest, mine, first_places.get(seam.segment))
+        if is_seam is None:
+            is_seam = _passing(forest, mine, seam.place_nm_zyx)
+        one = _tried(forest, mine, rank, is_seam, tolerance_nm, number)
         near_any[one.near] = True
         trials.setdefault(seam.kind, []).append(one)
     if not trials:
@@ -88,12 +110,17 @@ def run(forest: Forest, seams: list[Seam], tolerance_nm: float) -> list[Result]:
             f"embedded with the agglomeration and skeletons of "
             f"segclr.make_merges?"
         )
-    elsewhere = rank[~near_any & ~np.isnan(forest.score)]
+    far = ~near_any
+
+    def auroc(values: np.ndarray, ones: list[_One]) -> float:
+        return scores_lib.auroc(values[far], values[[o.seam for o in ones]])
+
     return [
         Result(
             kind,
             len(ones),
-            scores_lib.auroc(elsewhere, np.array([rank[o.seam] for o in ones])),
+            auroc(rank, ones),
+            auroc(forest.smaller_side, ones),
             float(np.mean([o.is_located for o in ones])),
             float(np.mean([o.chance_located for o in ones])),
             float(np.mean([o.divided for o in ones])),
@@ -115,37 +142,65 @@ class _One:
     chance_divided: float
 
 
+def _crossing(
+    forest: Forest, mine: np.ndarray, first: np.ndarray | None
+) -> int | None:
+    """Which of some edges joins the first's nodes to the others."""
+    if first is None:
+        return None
+    nodes = np.unique(forest.edges[mine])
+    # Nodes are vertices of the skeleton, which is kept as float32.
+    away, _ = spatial.cKDTree(first).query(forest.position_nm_zyx[nodes])
+    is_first = dict(zip(nodes.tolist(), (away < 1.0).tolist()))
+    for number, (one, two) in enumerate(forest.edges[mine].tolist()):
+        if is_first[one] != is_first[two]:
+            return number
+    return None
+
+
+def _passing(
+    forest: Forest, mine: np.ndarray, place: tuple[float, float, float]
+) -> int:
+    """Which of some edges passes nearest to a place."""
+    one, two = np.moveaxis(forest.position_nm_zyx[forest.edges[mine]], 1, 0)
+    along, offset = two - one, np.array(place) - one
+    length = np.maximum((along**2).sum(1), 1e-9)
+    share = np.clip((along * offset).sum(1) / length, 0, 1)
+    away = ((offset - share[:, None] * along) ** 2).sum(1)
+    return int(away.argmin())
+
+
 def _tried(
     forest: Forest,
     mine: np.ndarray,
-    middle: np.ndarray,
     rank: np.ndarray,
-    seam: Seam,
+    is_seam: int,
     tolerance_nm: float,
     number: int,
 ) -> _One:
-    away = middle[mine] - np.array(seam.place_nm_zyx)
-    away = np.sqrt((away**2).sum(1))
-    at_seam = int(mine[away.argmin()])
-    # From the seam's edge: it may be longer than the tolerance.
-    offset = np.sqrt(((middle[mine] - middle[at_seam]) ** 2).sum(1))
+    """One merge: the edges `mine` of its segment, of which one is the seam."""
+    middle = forest.position_nm_zyx[forest.edges[mine]].mean(1)
+    offset = np.sqrt(((middle - middle[is_seam]) ** 2).sum(1))
     is_near = offset <= tolerance_nm
     best = int(np.argmax(rank[mine]))
-    id_ = np.uint64(seam.segment)
+    scored = np.flatnonzero(np.isfinite(rank[mine]))
+    id_ = forest.segment[forest.edges[mine[0], 0]]
     first, end = (
         int(np.searchsorted(forest.segment, id_, side))
         for side in ("left", "right")
     )
     count, local = end - first, forest.edges[mine] - first
-    truth = sides.parts(count, local, int(away.argmin()))
+    truth = sides.parts(count, local, is_seam)
+    if not len(scored):
+        return _One(int(mine[is_seam]), mine[is_near], False, 0.0, 0.5, 0.5)
     rng = np.random.default_rng([number, 9])
-    drawn = rng.permutation(len(mine))[:_CUTS]
-    chance = [_agree(count, local, int(e), truth) for e in drawn]
+    drawn = rng.permutation(scored)[:_CUTS].tolist()
+    chance = [_agree(count, local, edge, truth) for edge in drawn]
     return _One(
-        at_seam,
+        int(mine[is_seam]),
         mine[is_near],
-        bool(is_near[best] and np.isfinite(rank[mine[best]])),
-        float(is_near.mean()),
+        bool(is_near[best]),
+        float(is_near[scored].mean()),
         _agree(count, local, best, truth),
         float(np.mean(chance)),
     )
@@ -167,11 +222,12 @@ def _agree(
 
 def as_table(found: list[Result]) -> str:
     """Results, for people; chance is in brackets."""
-    lines = ["merges        n   AUROC (0.5)   located        divided"]
+    lines = ["merges        n   AUROC (geometry)  located        divided"]
     for one in found:
         lines.append(
             f"{one.kind:<10} {one.merges:4d}   {one.auroc:.3f}"
-            f"         {one.located:4.0%} ({one.chance_located:.0%})"
-            f"     {one.divided:4.0%} ({one.chance_divided:.0%})"
+            f" ({one.geometry_auroc:.3f})     {one.located:4.0%}"
+            f" ({one.chance_located:.0%})     {one.divided:4.0%}"
+            f" ({one.chance_divided:.0%})"
         )
     return "\n".join(lines)

@@ -147,14 +147,16 @@ def _scores(scores: Mapping[str, Any]) -> str:
 
 def _curves(scores: Mapping[str, Any]) -> str:
     figures = []
-    if points := scores.get("by_radius"):
+    if points := sorted(
+        scores.get("by_radius", []), key=lambda p: p["radius_um"]
+    ):
         drawn = charts.curve(
             [p["radius_um"] for p in points],
             {"macro-F1": [p["macro_f1"] for p in points]},
             "radius of the means, um",
         )
         figures.append(markup.figure(drawn, "macro-F1, all labels"))
-    if points := scores.get("by_count"):
+    if points := sorted(scores.get("by_count", []), key=lambda p: p["count"]):
         drawn = charts.curve(
             [p["count"] for p in points],
             {
@@ -184,18 +186,18 @@ def _trials(trials: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
                     f"by {markup.text(name)}",
                     markup.text(one["kind"]),
                     f"{one['merges']:,}",
-                    f"{one['auroc']:.3f} (0.5)",
+                    f"{one['auroc']:.3f} ({one['geometry_auroc']:.3f})",
                     f"{located:.0%} ({chance:.0%})",
                     f"{divided:.0%} ({by_chance:.0%})",
                 )
             )
     heading = (
-        *("ranked", "kind", "merges", "AUROC of the seam"),
+        *("ranked", "kind", "merges", "AUROC (of geometry alone)"),
         *("located", "nodes divided rightly"),
     )
     return (
         f"<h2>Known merges</h2>{markup.table(heading, rows, {2, 3, 4, 5})}"
-        f'<p class="faint">Chance is in brackets. Embeddings tell what a '
+        f'<p class="faint">In brackets: chance. Embeddings tell what a '
         f"neurite is, not which: of one type, merges are hard to find.</p>"
     )
 

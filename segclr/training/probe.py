@@ -102,20 +102,25 @@ def drawn(
         (int(one["skeleton_id"]), *one["center-0"].tolist()) for one in found
     }
     table = np.array(sorted(rows), np.int64)
-    given = labels.read(path, table[:, 0].astype(np.uint64), table[:, 1])
+    # Places have no numbers of nodes: labels of single nodes are of none.
+    numbers = np.full(len(table), labels.NONE - 1)
+    given = labels.read(path, table[:, 0].astype(np.uint64), numbers)
     given, _ = given.without(given.rare(2))
     purpose = labels.split(given, 0.0, 0.5, settings.seed)
     chosen = np.flatnonzero(_balanced(given, purpose, count, settings.seed))
     x, y, z = table[chosen, 1:].T
     batches = [
-        opened.read(
-            np.stack([z, y, x], axis=1)[i : i + _AT_ONCE],
-            table[chosen[i : i + _AT_ONCE], 0],
-        ).cutouts(settings.kind)
+        _middle(
+            opened.read(
+                np.stack([z, y, x], axis=1)[i : i + _AT_ONCE],
+                table[chosen[i : i + _AT_ONCE], 0],
+            ).cutouts(settings.kind),
+            settings.size_zyx,
+        )
         for i in range(0, len(chosen), _AT_ONCE)
     ]
     return Probe(
-        _middle(np.concatenate(batches), settings.size_zyx),
+        np.concatenate(batches),
         given.of_node[chosen],
         purpose[chosen] == labels.TEST,
         len(given.classes),

@@ -14,7 +14,10 @@ def forest(score_of):
     first = np.flatnonzero(node < 10)
     edges = np.stack([first, first + 1], axis=1)
     score = np.concatenate([score_of(number) for number in range(1, 21)])
-    return trial.Forest(segment, position.astype(float), edges, score)
+    side = np.minimum(first % 11 + 1, 10 - first % 11)
+    return trial.Forest(
+        segment, position.astype(float), edges, score, side
+    )
 
 
 def seam(segment, x, kind="random"):
