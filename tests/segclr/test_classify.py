@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segclr import classify
-from segclr.classification import fitting, predictions
+from segclr.classification import fitting, labels, predictions
 from segclr.embedding import places, table
 from tests.segclr.classification.conftest import CLASSES, cells
 
@@ -99,6 +99,47 @@ def test_a_class_that_is_not_learned_is_found_unknown(embeddings, tmp_path):
     assert "AUROC" in classify.as_table(found)
 
 
+def test_what_was_learned_before_does_not_stay(embeddings, tmp_path):
+    first = classify.Options(**embeddings, output_dir=f"{tmp_path}/types")
+    classify.run(first, LINEAR)
+    (tmp_path / "types" / "classifier").rename(tmp_path / "classifier")
+    classify.run(
+        classify.Options(
+            embeddings["embeddings"],
+            first.output_dir,
+            classifier=f"{tmp_path}/classifier",
+        )
+    )
+    assert not (tmp_path / "types" / "scores.json").exists()
+    path = pathlib.Path(embeddings["labels"])
+    path.write_text(path.read_text().replace("glia", "unknown"))
+    with pytest.raises(ValueError, match="give the class another name"):
+        classify.run(first, LINEAR)
+
+
+def test_nothing_is_learned_from_the_test(embeddings, tmp_path, monkeypatch):
+    """Rows that reach the fit are of no cell that is scored on."""
+    seen = []
+    real = fitting.fit
+
+    def watched(head, train, valid, *args):
+        seen.append((train.x, valid.x))
+        return real(head, train, valid, *args)
+
+    monkeypatch.setattr(fitting, "fit", watched)
+    classify.run(
+        classify.Options(**embeddings, output_dir=f"{tmp_path}/types"), LINEAR
+    )
+    nodes = table.read_nodes(pathlib.Path(embeddings["embeddings"]))
+    given = labels.read(embeddings["labels"], nodes.segment, nodes.node)
+    purpose = labels.split(given, 0.15, 0.25, 0)
+    x = nodes.embedding.astype(np.float64)
+    train = x[purpose == labels.TRAIN]
+    scaled = (x - train.mean(0)) / train.std(0)
+    for rows, kind in zip(seen[0], (labels.TRAIN, labels.VALID)):
+        np.testing.assert_allclose(rows, scaled[purpose == kind], atol=1e-3)
+
+
 def test_rare_classes(embeddings, tmp_path, capsys):
     path = pathlib.Path(embeddings["labels"])
     path.write_text(path.read_text().replace("30,glia", "30,soma"))
@@ -130,6 +171,7 @@ def test_means_are_not_averaged_again(embeddings, tmp_path):
         ({"classifier": "b", "counts": (3,)}, "are for --labels"),
         ({"labels": "a", "radii_um": (-1,)}, "--radii_um: expected 0"),
         ({"labels": "a", "runs": 0}, "--runs: 1 or more"),
+        ({"labels": "a", "valid_share": 0}, "--valid_share: expected more"),
     ],
 )
 def test_bad_options(options, message):

@@ -92,6 +92,30 @@ def test_a_class_of_one_cell():
     assert sorted(labels.split(few, 0, 0, 0).tolist()) == [0] * 5
 
 
+def test_cells_of_several_classes():
+    """Each neuron has an axon and a dendrite; one in five has a soma."""
+    cell = np.repeat(np.arange(20), 4)
+    of_node = np.tile([0, 0, 1, 1], 20)
+    of_node[(np.arange(80) % 4 == 3) & (cell % 5 == 0)] = 2
+    mixed = labels.Labels(("axon", "dendrite", "soma"), of_node, cell)
+    assert mixed.rare(4) == () and mixed.rare(5) == ("soma",)
+    found = labels.split(mixed, 0.2, 0.3, 0)
+    for number in range(20):
+        assert len(np.unique(found[cell == number])) == 1
+    for kind in range(3):
+        for purpose in range(3):
+            assert ((of_node == kind) & (found == purpose)).any()
+    cells = [np.unique(cell[found == purpose]) for purpose in range(3)]
+    assert [len(c) for c in cells] == [10, 4, 6]
+
+
+def test_a_segment_is_of_one_cell(tmp_path):
+    with pytest.raises(ValueError, match=r"csv:3: segment 5 is of cell b, .*2"):
+        read(tmp_path, "segment,node,label,cell\n5,1,axon,a\n5,,glia,b\n")
+    text = "segment,node,label,cell\n5,1,axon, a\n5,,glia,\n7,,glia,a \n"
+    assert (read(tmp_path, text).cell[:5] == 0).all()
+
+
 def test_one_class_is_none():
     one = labels.Labels(("a",), np.zeros(4, int), np.arange(4))
     with pytest.raises(ValueError, match=r"two or more classes .* found a"):

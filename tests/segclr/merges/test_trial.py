@@ -15,9 +15,7 @@ def forest(score_of):
     edges = np.stack([first, first + 1], axis=1)
     score = np.concatenate([score_of(number) for number in range(1, 21)])
     side = np.minimum(first % 11 + 1, 10 - first % 11)
-    return trial.Forest(
-        segment, position.astype(float), edges, score, side
-    )
+    return trial.Forest(segment, position.astype(float), edges, score, side)
 
 
 def seam(segment, x, kind="random"):
@@ -65,7 +63,43 @@ def test_seams_at_ends_are_not_found():
         return np.r_[np.nan, np.arange(8.0), np.nan]
 
     (result,) = trial.run(forest(score_of), [seam(1, 500.0)], 600)
-    assert (result.auroc, result.located) == (0, 0)
+    # As low as the other ends, each of which is a tie.
+    ends, others = 2 * 20 - 1, 200 - 1
+    assert result.auroc == pytest.approx(ends / 2 / others, abs=0.003)
+    assert result.located == 0
+    assert result.chance_located == 0  # No scored edge is near.
+
+
+def test_the_seam_is_where_the_two_meet():
+    """A thin branch, whose contact is nearer to its own edge than to the link.
+
+    first   (0, 0) ─ (0, 1000)          x: along; the contact is at y = 90
+    second  (400, 500) ─ (900, 500)
+    """
+    position = np.array(
+        [[0, 0, 0], [0, 0, 1000], [0, 400, 500], [0, 900, 500.0]]
+    )
+    edges = np.array([[0, 1], [1, 2], [2, 3]])
+    made = trial.Forest(
+        np.full(4, 7, np.uint64),
+        position,
+        edges,
+        np.array([0.0, 5, 1]),
+        np.ones(3),
+    )
+    found = synthetic.Seam(7, 8, "random", (0.0, 90.0, 500.0), 2)
+    (known,) = trial.run(made, [found], 100, {7: position[:2]})
+    assert (known.located, known.divided) == (1, 1)
+    (guessed,) = trial.run(made, [found], 100)
+    assert guessed.located == 0
+
+
+def test_the_edge_that_passes_is_taken_where_nothing_else_is_known():
+    def score_of(_):
+        return np.arange(10.0)
+
+    (result,) = trial.run(forest(score_of), [seam(3, 9100.0)], 10)
+    assert (result.located, result.chance_located) == (1, 0.1)
 
 
 def test_kinds_are_apart_and_strangers_refused():
