@@ -61,7 +61,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/bench_inference.py --quick
 	$(BIN)/python benchmarks/bench_reconcile.py --quick
 	$(BIN)/python benchmarks/bench_jobs.py --quick
+	$(BIN)/python benchmarks/bench_embed.py --quick
 	$(BIN)/python benchmarks/bench_embeddings_io.py --quick
+	$(BIN)/python benchmarks/bench_types.py --quick
+	$(BIN)/python benchmarks/bench_retrieval.py --quick
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from ffn_tf import program
-from ffn_tf.volume import files
+from ffn_tf.model import folder as model_folder
+from ffn_tf.volume import attempt, files
 from segclr import classification
 from segclr.aggregation import tables
 from segclr.classification import classifier as classifier_lib
@@ -130,6 +131,7 @@ def run(options: Options, head: fitting.Options | None = None) -> Summary:
     found: dict[str, Any] = {}
     if options.classifier:
         made = classifier_lib.load(options.classifier)
+        _refuse_others(options.classifier, source, made_of)
     else:
         made, found = _learned(options, head, nodes, made_of)
     output.mkdir(parents=True, exist_ok=True)
@@ -143,6 +145,14 @@ def run(options: Options, head: fitting.Options | None = None) -> Summary:
             files.write_text(
                 output / "scores.json", json.dumps(found, indent=1)
             )
+        told = {
+            "program": "segclr.classify",
+            "code": program.describe_code(),
+            "options": _json(options)
+            | ({} if options.classifier else _json(head)),
+            "embeddings": made_of,
+        }
+        files.write_text(output / "types.json", json.dumps(told, indent=1))
         typed = predictions.typed(nodes, made)
         segments = predictions.write(output, typed)
     return Summary(
@@ -151,6 +161,23 @@ def run(options: Options, head: fitting.Options | None = None) -> Summary:
         int(typed.is_unknown.sum()),
         found,
     )
+
+
+def _refuse_others(
+    folder: str, source: pathlib.Path, made_of: dict[str, Any]
+) -> None:
+    """Raises ValueError if a classifier has learned from other embeddings."""
+    origin = model_folder.described(pathlib.Path(folder))["origin"]
+    learned, asked = (
+        table.lineage(one) for one in (origin.get("embeddings", {}), made_of)
+    )
+    if learned != asked:
+        changes = attempt.changes(learned, asked)
+        raise ValueError(
+            f"{folder}: has learned from other embeddings than those of "
+            f"{source} ({changes}). Give embeddings of the same encoder, kind "
+            f"and radius, or learn anew with --labels."
+        )
 
 
 def _json(options: Any) -> dict[str, Any]:

@@ -115,6 +115,13 @@ def run(options: Options) -> Summary:
         trials = _tried(options, nodes, edges, lengths, by, seams)
     output.mkdir(parents=True, exist_ok=True)
     with files.locked(output, "writing merges into it"):
+        told = {
+            "program": "segclr.detect_merges",
+            "code": program.describe_code(),
+            "options": dataclasses.asdict(options),
+            "embeddings": table.described(source),
+        }
+        files.write_text(output / "merges.json", json.dumps(told, indent=1))
         _write(output, found, trials)
     return Summary(len(edges), len(found), trials)
 

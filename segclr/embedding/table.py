@@ -13,6 +13,7 @@ says whether its voxel is in the segment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import dataclasses
 import json
 import pathlib
@@ -107,6 +108,20 @@ def described(folder: pathlib.Path) -> dict[str, Any]:
                 f"made; run segclr.embed again."
             )
     return found
+
+
+def lineage(made_of: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what a table was made of, that which other tables must share.
+
+    Args:
+      made_of: see `described`.
+    """
+    embedded = made_of.get("embeddings", made_of)
+    return {
+        "encoder": embedded.get("encoder"),
+        "kind": embedded.get("kind"),
+        "radius_um": made_of.get("radius_um", 0.0),
+    }
 
 
 def write_nodes(path: pathlib.Path, nodes: Nodes) -> None:

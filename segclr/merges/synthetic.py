@@ -39,7 +39,7 @@ class Contacts:
     Attributes:
       pair: [n, 2] uint64, the smaller id first.
       area: [n] int64, faces of voxels.
-      place_nm_zyx: [n, 3] float64, a face, near the middle of all.
+      place_nm_zyx: [n, 3] float64, a face, in the middle of those of a block.
     """
 
     pair: np.ndarray
@@ -76,18 +76,52 @@ def contacts(segmentation: volume.Volume) -> Contacts:
     domain = segmentation.domain
     blocks = volume.grid.tile(domain, (_BLOCK,) * 3)
     total = volume.grid.count(domain, (_BLOCK,) * 3)
-    found = []
+    found = [_NOTHING]
     for box in program.watched(blocks, total, "Contacts", "blocks"):
         # One voxel more, for the faces between blocks.
         z, y, x = box.end
         wider = volume.Box(box.start, (z + 1, y + 1, x + 1))
         wider = wider.intersected(domain)
         labels = segmentation.read(wider).astype(np.uint64, copy=False)
-        found += [
+        faces = [
             _faces(labels, axis, wider.start, box.size) for axis in range(3)
         ]
-    pairs = np.concatenate([pair for pair, _ in found])
-    places = np.concatenate([place for _, place in found])
+        found.append(
+            _largest(
+                np.concatenate([pair for pair, _ in faces]),
+                np.concatenate([place for _, place in faces]),
+            )
+        )
+    pair, area, place, largest = (
+        np.concatenate(column) for column in zip(*found)
+    )
+    unique, row = np.unique(pair, axis=0, return_inverse=True)
+    row = row.reshape(-1)
+    # Of the block that has most of the contact.
+    order = np.lexsort((-largest, row))
+    first = order[np.unique(row[order], return_index=True)[1]]
+    return Contacts(
+        unique,
+        np.bincount(row, area, len(unique)).astype(np.int64),
+        place[first] * np.array(segmentation.voxel_size_nm),
+    )
+
+
+_NOTHING = (
+    np.zeros((0, 2), np.uint64),
+    np.zeros(0, np.int64),
+    np.zeros((0, 3)),
+    np.zeros(0, np.int64),
+)
+
+
+def _largest(
+    pairs: np.ndarray, places: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Faces [n] of one block, as contacts: pair, area, place, area again.
+
+    The place is the face that is nearest to the middle of all.
+    """
     unique, row, area = np.unique(
         pairs, axis=0, return_inverse=True, return_counts=True
     )
@@ -96,13 +130,10 @@ def contacts(segmentation: volume.Volume) -> Contacts:
         [np.bincount(row, axis, len(unique)) / area for axis in places.T],
         axis=1,
     )
-    # The face that is nearest to the middle of all.
     away = ((places - middle[row]) ** 2).sum(1)
     order = np.lexsort((away, row))
     first = order[np.unique(row[order], return_index=True)[1]]
-    return Contacts(
-        unique, area, places[first] * np.array(segmentation.voxel_size_nm)
-    )
+    return unique, area, places[first], area
 
 
 def _faces(

@@ -110,3 +110,26 @@ def test_bench_embeddings_io(tmp_path):
     assert found["aggregate_nodes_per_s"] > 10_000
     assert found["csvzip_speedup"] is None  # Google's reader is not given.
     assert found["ntxent_error"] < 1e-5
+
+
+@pytest.mark.slow
+def test_bench_embed(tmp_path):
+    found = last_line("bench_embed.py", tmp_path)
+    assert found["embed_speedup"] > 0
+    assert found["chunk_amplification"] <= 1.1
+
+
+@pytest.mark.slow
+def test_bench_types(tmp_path):
+    found = last_line("bench_types.py", tmp_path)
+    for suffix in ("f1", "tenth_f1", "few_f1"):
+        for name in ("segclr", "supervised", "shape"):
+            assert 0 <= found[f"{name}_{suffix}"] <= 1
+    assert 0 <= found["merge_random_auroc"] <= 1
+
+
+@pytest.mark.slow
+def test_bench_retrieval(fib25, tmp_path):
+    found = last_line("bench_retrieval.py", tmp_path)
+    assert found["shape_top1"] > 0.01
+    assert found["same_body_top1"] == found["segclr_top1"]

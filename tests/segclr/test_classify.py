@@ -82,6 +82,19 @@ def test_it_learns_and_says(embeddings, tmp_path):
     applied = predictions.read(tmp_path / "again")
     np.testing.assert_allclose(applied.probability, typed.probability)
     assert not (tmp_path / "again" / "scores.json").exists()
+    told = json.loads((tmp_path / "again" / "types.json").read_text())
+    assert told["options"]["classifier"] == f"{output}/classifier"
+    # Of other embeddings it says nothing.
+    made = pathlib.Path(embeddings["embeddings"], "embed.json")
+    made.write_text('{"options": {"encoder": "another"}}')
+    with pytest.raises(ValueError, match=r"other embeddings .*encoder: None"):
+        classify.run(
+            classify.Options(
+                embeddings["embeddings"],
+                f"{tmp_path}/more",
+                classifier=f"{output}/classifier",
+            )
+        )
 
 
 def test_a_class_that_is_not_learned_is_found_unknown(embeddings, tmp_path):

@@ -61,7 +61,7 @@ def test_what_neuroglancer_reads(found, tmp_path):
     points = json.loads((tmp_path / "annotations/info").read_text())
     assert points["annotation_type"] == "point"
     assert points["dimensions"]["x"] == [1e-9, "m"]
-    assert points["upper_bound"] == [14000, 13000, 12000]
+    assert points["upper_bound"] == [14001, 13001, 12001]
     (labels,) = (p for p in points["properties"] if p["id"] == "type")
     assert labels["enum_labels"] == ["axon", "glia"]
     assert points["relationships"][0]["id"] == "segment"
