@@ -1,8 +1,9 @@
 """Cells: what differs inside neurons of two cell types.
 
     a   round vesicles, bundles of microtubules, dark mitochondria
-    b   small uneven vesicles among dense cores, more reticulum and fewer
-        microtubules, pale mitochondria with wide cristae, thin synapses
+    b   small uneven vesicles among dense cores, reticulum everywhere and
+        fewer microtubules, coarse cytoplasm, pale mitochondria with wide
+        cristae, thin synapses
 
 Outlines, calibres and the brightness of the cytoplasm tell nothing: both types
 grow alike. Glia and cell bodies are all of a, as is tissue of one type.
@@ -21,6 +22,8 @@ class Interior:
 
     Attributes:
       microtubules, reticulum: how many, relative to type a.
+      every_reticulum: of it in each path, however thin.
+      grains: how coarse the cytoplasm is, relative to type a.
       reticulum_nm: mean radius of its tubules and sacs.
       vesicle_nm: mean and standard deviation of their radii.
       dense_cores: how many, for each wide place of an axon.
@@ -31,6 +34,8 @@ class Interior:
 
     microtubules: float = 1.0
     reticulum: float = 1.0
+    every_reticulum: float = 0.0
+    grains: float = 1.0
     reticulum_nm: float = 18.0
     vesicle_nm: tuple[float, float] = (20.0, 2.5)
     dense_cores: float = 0.12
@@ -44,6 +49,8 @@ INTERIORS = (
     Interior(
         microtubules=0.3,
         reticulum=3.0,
+        every_reticulum=2.0,
+        grains=1.7,
         reticulum_nm=26.0,
         vesicle_nm=(16.0, 4.0),
         dense_cores=0.7,

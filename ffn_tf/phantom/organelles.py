@@ -163,7 +163,8 @@ def _reticulum(
     typical = float(np.median(chain.radius))
     per_um = {"dendrite": 12.0, "axon": 5.0, "glia": 8.0, "soma": 60.0}
     density = per_um[chain.kind] * chain.interior.reticulum
-    number = rng.poisson(density * max(typical - 40, 0) / 1000)
+    expected = density * max(typical - 40, 0) / 1000
+    number = rng.poisson(expected + chain.interior.every_reticulum)
     most = 60 if chain.kind == "soma" else 6 * chain.interior.reticulum
     for _ in range(min(number, int(most))):
         count = len(chain.position)
