@@ -622,7 +622,7 @@ def test_killed_and_run_again(long_run, tmp_path, compute_dtype):
         assert finished.returncode == 0, err
         assert out.splitlines()[-1].startswith("Wrote ")
 
-    names = ["run.json", "0/0/seg-0_0_0.npz"]
+    names = ["run.json", "subvolumes.npz", "0/0/seg-0_0_0.npz"]
     if compute_dtype == "int8":
         names += ["int8.npz", "int8.lock"]
     assert {
