@@ -144,8 +144,8 @@ def _cytoplasm(
             "soma": (146, 26, 26),
         }[kind]
         level[index] = bright + range_ * first[index]
-        coarse *= cells.INTERIORS[tissue.cells[index - 1]].grains
-        grain[index] = coarse * (0.7 + 0.6 * second[index])
+        grains_of = cells.INTERIORS[tissue.cells[index - 1]].grains
+        grain[index] = coarse * grains_of * (0.7 + 0.6 * second[index])
     clouds = noise.smooth_on(_key(seed, 2), 110.0, samples.axes)
     grains = noise.smooth_on(_key(seed, 3), 25.0, samples.axes)
     grains += 0.7 * clouds

@@ -17,7 +17,7 @@ from segclr.classification import labels, scores
 from segclr.cutouts import reading
 from segclr.training import views
 
-_LOOKED_AT = 20_000  # Pairs, among which places are drawn.
+_LOOKED_AT = 5_000  # Pairs, among which places are drawn.
 _AT_ONCE = 16
 _RIDGE = 1e-2  # Of the mean square of a standardised number.
 

@@ -104,6 +104,7 @@ def test_seeds(image, crop):
 
 # About 50 s on two idle cores; the one long test of this room.
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_segmentation(fib25, crop, tmp_path):
     """The same voxels, origins and overlaps, in the same 294 steps."""
     expected, described = crop

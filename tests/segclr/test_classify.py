@@ -207,13 +207,3 @@ def test_the_command_line(embeddings, tmp_path, command):
     assert lines[-1].startswith(
         f"Wrote types of 360 nodes of 30 segments in {tmp_path}/types. Next: "
     )
-    bad = command(
-        "classify",
-        f"--embeddings={embeddings['embeddings']}",
-        f"--labels={tmp_path}/none.csv",
-        f"--output_dir={tmp_path}/bad",
-        package="segclr",
-    )
-    assert bad.returncode
-    assert "no such file of labels" in bad.stderr
-    assert not (tmp_path / "bad").exists()

@@ -55,8 +55,6 @@ def test_places_of_pairs(world, settings, tmp_path):
         assert len(made) == 16
         # Odd neurites are brighter, by their stripes.
         assert made.macro_f1(Brightness()) > 0.8
-        again = probe.drawn(opened, settings, path, 16)
-        np.testing.assert_array_equal(made._cutouts, again._cutouts)
         few = labelled(tmp_path, "segment,label\n1,a\n2,b\n")
         with pytest.raises(ValueError, match="two or more classes"):
             probe.drawn(opened, settings, few, 16)
